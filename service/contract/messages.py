@@ -1,0 +1,243 @@
+"""Every MQTT payload as a type. The AsyncAPI document is generated from here; units stand in the field names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from service.contract.bearing import BearingGeometry
+from service.contract.faults import Fault
+from service.contract.topics import ID_PATTERN
+
+MAX_SAMPLES = 131_072
+"""Samples per axis that one reading may carry."""
+
+MAX_PAYLOAD_BYTES = 1_048_576
+"""A larger payload is refused unread."""
+
+Id = Annotated[str, Field(pattern=ID_PATTERN, description="1-64 letters, digits, '_', '.', '-'")]
+Axis = Literal["x", "y", "z"]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+UnixSeconds = Annotated[
+    float, Field(ge=946_684_800.0, le=4_102_444_800.0, allow_inf_nan=False, description="Unix time, seconds, UTC")
+]
+Sequence = Annotated[int, Field(ge=0, le=2**53 - 1, description="counts up by one within a boot")]
+
+
+def _samples(value: Any) -> NDArray[np.float32]:
+    """One axis as float32 ``(n,)``; ``ValueError`` says what is wrong with it."""
+    if not isinstance(value, list | np.ndarray):
+        raise ValueError("samples must be a list of numbers or a packed CBOR array (tag 77 or 85)")  # noqa: TRY004
+    if len(value) == 0:
+        raise ValueError("samples are empty; send at least one, or leave the axis out")
+    if len(value) > MAX_SAMPLES:
+        raise ValueError(f"{len(value)} samples exceed the limit of {MAX_SAMPLES}; split the window")
+    if isinstance(value, list) and not all(type(item) is float or type(item) is int for item in value):
+        raise ValueError("samples must all be numbers")
+    try:
+        with np.errstate(over="ignore"):
+            array = np.asarray(value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError("samples must all be numbers within float32") from error
+    if array.ndim != 1:
+        raise ValueError("samples must be one flat list")
+    if not np.isfinite(array).all():
+        raise ValueError("samples hold NaN or infinity; send finite numbers only")
+    return array
+
+
+Samples = Annotated[
+    NDArray[np.float32],
+    PlainValidator(_samples),
+    PlainSerializer(lambda array: array.tolist(), return_type=list[float]),
+    WithJsonSchema(
+        {
+            "type": "array",
+            "items": {"type": "number"},
+            "minItems": 1,
+            "maxItems": MAX_SAMPLES,
+            "description": "JSON: numbers in m/s^2. CBOR: the same, or RFC 8746 typed array tag 85 (float32, m/s^2) "
+            "or tag 77 (int16 counts times accel_scale_m_s2), both little-endian",
+        }
+    ),
+]
+
+
+class Message(BaseModel):
+    """Base of every payload: unknown fields are errors, so that a typo is not a silently missing sensor."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class Reading(Message):
+    """One measurement window of one motor. Any scalar may be missing; without ``accel_m_s2`` only temperatures count."""
+
+    motor: Id
+    boot: Annotated[Id, Field(description="changes at every start of the sensor; with seq it names a reading")]
+    seq: Sequence
+    ts_s: Annotated[UnixSeconds, Field(description="time of the window's first sample, Unix seconds, UTC")]
+    fs_hz: Annotated[float, Field(gt=0, le=1e6, allow_inf_nan=False, description="sampling rate")] | None = None
+    accel_m_s2: Annotated[
+        dict[Axis, Samples], Field(description="acceleration by axis; x is radial at the drive end")
+    ] = {}
+    accel_scale_m_s2: (
+        Annotated[float, Field(gt=0, allow_inf_nan=False, description="m/s^2 per count, for int16 samples")] | None
+    ) = None
+    speed_rpm: Finite | None = None
+    current_a: Finite | None = None
+    load: Annotated[Finite, Field(description="shaft torque as a fraction of rated torque")] | None = None
+    winding_c: Finite | None = None
+    housing_c: Finite | None = None
+    ambient_c: Finite | None = None
+
+
+class Nameplate(Message):
+    """What the plate says, plus the thermal behaviour at rated load that the models compare with."""
+
+    rated_power_w: Annotated[float, Field(gt=0, le=1e8, allow_inf_nan=False)]
+    rated_speed_rpm: Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
+    rated_current_a: Annotated[float, Field(gt=0, le=20_000, allow_inf_nan=False)] | None = None
+    supply_hz: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 50.0
+    poles: Annotated[int, Field(ge=2, le=48, multiple_of=2)] = 4
+    winding_rise_k: Annotated[
+        float, Field(gt=0, le=250, allow_inf_nan=False, description="winding over ambient at rated load, steady")
+    ] = 80.0
+    housing_rise_k: Annotated[
+        float, Field(gt=0, le=200, allow_inf_nan=False, description="housing over ambient at rated load, steady")
+    ] = 40.0
+    thermal_tau_s: Annotated[
+        float, Field(gt=0, le=1e6, allow_inf_nan=False, description="slowest thermal time constant")
+    ] = 2400.0
+
+
+class Sensor(Message):
+    """One sensor the motor carries."""
+
+    signal: Annotated[str, Field(max_length=64, description="message field, or accel_m_s2.x for an axis")]
+    unit: Annotated[str, Field(max_length=16)]
+    low: Finite | None = None
+    high: Finite | None = None
+
+
+class Birth(Message):
+    """A motor introduces itself (retained). The edge reads from here what the models need to know of it."""
+
+    motor: Id
+    ts_s: UnixSeconds
+    name: Annotated[str, Field(max_length=128)] = ""
+    nameplate: Nameplate
+    bearing: Annotated[BearingGeometry | None, Field(description="drive-end bearing; None: bearing faults unnamed")] = (
+        None
+    )
+    sensors: Annotated[tuple[Sensor, ...], Field(max_length=32, strict=False)] = ()
+    interval_s: Annotated[
+        float, Field(gt=0, le=86_400, allow_inf_nan=False, description="time between readings on the edge's own clock")
+    ] = 60.0
+    clock: Annotated[
+        Literal["wall", "simulated"],
+        Field(description="simulated: ts_s is the twin's or a recording's time and is not compared with the edge's"),
+    ] = "wall"
+
+
+class Health(Message):
+    """What the edge knows of one motor after one reading (retained)."""
+
+    motor: Id
+    ts_s: UnixSeconds
+    boot: Id
+    seq: Sequence
+    state: Literal["ok", "warning", "alarm"]
+    diagnosis: Annotated[str, Field(description="a fault, 'anomaly' or 'healthy'")]
+    anomaly: Annotated[float | None, Field(description="1 is the alarm threshold; None without vibration")] = None
+    probabilities: dict[Fault, Fraction] = {}
+    severity: Annotated[Fraction | None, Field(description="0 as new, 1 failed")] = None
+    health: Annotated[Fraction | None, Field(description="health index: 1 as new, 0 failed")] = None
+    rul_h: Annotated[float | None, Field(ge=0, description="remaining useful life, None: no trend to failure")] = None
+    rul_low_h: Annotated[float | None, Field(ge=0, description="lower end of the 90 % interval")] = None
+    rul_high_h: Annotated[float | None, Field(ge=0, description="upper end of the 90 % interval, None: open")] = None
+    nis: Annotated[float | None, Field(ge=0, description="normalised innovation squared of the filter")] = None
+    missing: Annotated[tuple[str, ...], Field(description="signals that were absent or implausible")] = ()
+    model: Annotated[str, Field(description="first 12 hex digits of the bundle's digest")]
+
+
+class Alert(Message):
+    """One alert's present state (retained). It ends with ``clear``, always."""
+
+    id: Annotated[str, Field(max_length=160, description="stable over the alert's life and over restarts")]
+    motor: Id
+    condition: Annotated[str, Field(description="a fault or 'anomaly'")]
+    state: Literal["open", "update", "clear"]
+    revision: Annotated[int, Field(ge=0, description="counts the alert's messages; consumers keep the highest")]
+    opened_ts_s: UnixSeconds
+    ts_s: UnixSeconds
+    severity: Fraction | None = None
+    probability: Fraction | None = None
+    anomaly: float | None = None
+    rul_h: Annotated[float, Field(ge=0)] | None = None
+    reason: Annotated[str, Field(max_length=400, description="one sentence for a person")]
+    model: str
+
+
+class MotorAvailability(Message):
+    """Whether a motor's sensor is heard (retained). Not whether the service lives: that is the node's."""
+
+    motor: Id
+    state: Literal["online", "silent"]
+    ts_s: Annotated[UnixSeconds, Field(description="the edge's clock at the change")]
+    node: Id
+
+
+class NodeAvailability(Message):
+    """Whether an edge node lives (retained; ``offline`` is its last will)."""
+
+    node: Id
+    state: Literal["online", "offline"]
+    ts_s: UnixSeconds
+    version: str = ""
+    model: str = ""
+
+
+Reason = Literal[
+    "oversized",
+    "undecodable",
+    "invalid",
+    "not_finite",
+    "empty",
+    "topic",
+    "unknown_motor",
+    "sampling",
+    "duplicate",
+    "out_of_order",
+    "past",
+    "future",
+]
+
+
+class Rejection(Message):
+    """A payload that was refused: why, which field, what to do. At most a few a second; the rest is counted."""
+
+    node: Id
+    ts_s: UnixSeconds
+    topic: Annotated[str, Field(max_length=256)]
+    reason: Reason
+    field: Annotated[str, Field(max_length=128)]
+    detail: Annotated[str, Field(max_length=400)]
+    remedy: Annotated[str, Field(max_length=400)]
+    suppressed: Annotated[int, Field(ge=0, description="rejections counted but not published since the last one")] = 0
+
+
+class Truth(Message):
+    """What the twin knows (its own topic; the edge never reads it)."""
+
+    motor: Id
+    boot: Id
+    seq: Sequence
+    ts_s: UnixSeconds
+    faults: dict[Fault, Fraction] = {}
+    failed: bool = False
+    failure_ts_s: UnixSeconds | None = None
+    rul_h: Annotated[float, Field(ge=0)] | None = None
