@@ -1,0 +1,120 @@
+# Everything a person or CI does here. `make help` lists it.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PYTHON ?= $(firstword $(shell command -v python3.11 python3.12 python3.13 python3))
+SECONDS ?=
+# torch is not in the training lock, because PyPI's wheel brings CUDA. Where pip does not find a CPU wheel by itself,
+# give it PyTorch's CPU index: make train TORCH_INDEX=ADDRESS
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
+TESTS ?= tests
+ARGS ?=
+
+PIP = -m pip --no-input --disable-pip-version-check -qq install
+FULL := .venv/bin/python
+EDGE := .venv-edge/bin/python
+EDGE_LOCKS := service/requirements.lock simulator/requirements.lock
+FULL_LOCKS := $(EDGE_LOCKS) training/requirements.lock tests/requirements.lock
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+.PHONY: demo
+demo: .venv-edge/.stamp ## motors fail in fast motion, alerts arrive; SECONDS=45 ends by itself
+	@exec $(EDGE) -m simulator demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
+
+.PHONY: test
+test: .venv/.stamp .venv-edge/.stamp mosquitto ## every test; TESTS=tests/service ARGS=-x for fewer
+	@$(FULL) -m pytest $(TESTS) $(ARGS)
+
+.PHONY: check
+check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, scripts
+	@export PATH="$$PWD/.venv/bin:$$PATH"
+	failed=()
+	run() { # NAME COMMAND...
+	  if output=$$("$${@:2}" 2>&1); then echo "ok      $$1"; else failed+=("$$1"); echo "FAILED  $$1"; echo "$$output"; fi
+	}
+	run lint      ruff check .
+	run format    ruff format --check .
+	run types     mypy
+	run imports   lint-imports
+	run asyncapi  python -m service.contract.asyncapi --check
+	run locks     python -m pytest -q tests/structure/test_locks.py
+	run workflows actionlint
+	run actions   zizmor --offline --quiet .github
+	run scripts   shellcheck .ci/run
+	if [[ -e Dockerfile ]]; then run dockerfile hadolint Dockerfile; fi
+	if (( $${#failed[@]} )); then echo "make check: failed: $${failed[*]}"; exit 1; fi
+
+.PHONY: train
+train: .venv/.stamp ## makes the models in service/models from the twin, with torch
+	@$(FULL) -m training $(ARGS)
+
+.PHONY: bench
+bench: .venv/.stamp mosquitto ## throughput, latency, memory, start-up -> build/bench.json
+	@$(FULL) -m tests.bench $(ARGS)
+
+.PHONY: lock
+lock: ## resolves the dependencies anew into the four requirements.lock
+	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && $(FULL) $(PIP) uv; }
+	compile() { # LOCK OPTIONS...
+	  .venv/bin/uv pip compile pyproject.toml "$${@:2}" --output-file "$$1" --quiet --universal --python-version 3.11 \
+	    --fork-strategy fewest --generate-hashes --no-annotate --no-emit-package torch \
+	    --custom-compile-command "make lock" $(ARGS)
+	}
+	mkdir -p build
+	compile build/all.lock --all-extras --group dev --upgrade
+	compile service/requirements.lock --extra edge --constraints build/all.lock
+	compile simulator/requirements.lock --extra simulator --constraints build/all.lock
+	compile training/requirements.lock --extra training --extra recordings --constraints build/all.lock
+	compile tests/requirements.lock --group dev --constraints build/all.lock
+
+.PHONY: clean
+clean: ## removes environments, caches and build outputs
+	@rm -rf .venv .venv-edge build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: mosquitto
+mosquitto:
+	@PATH="$$PATH:/usr/sbin"
+	if command -v mosquitto >/dev/null; then exit 0; fi
+	if [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then
+	  echo "installing mosquitto"
+	  mkdir -p build
+	  export DEBIAN_FRONTEND=noninteractive
+	  { apt-get update -qq && apt-get install -y -qq mosquitto; } >build/apt.log 2>&1 || { tail -5 build/apt.log; exit 1; }
+	else
+	  echo "mosquitto is missing: install it with 'apt-get install mosquitto' (or your system's package manager)"; exit 1
+	fi
+
+.venv-edge/.stamp: $(EDGE_LOCKS)
+	@echo "setting up .venv-edge (edge and twin, without torch)"
+	$(call environment,.venv-edge)
+	$(EDGE) $(PIP) --require-hashes --no-deps $(EDGE_LOCKS:%=-r %)
+	touch $@
+
+.venv/.stamp: $(FULL_LOCKS)
+	@echo "setting up .venv (everything, with torch)"
+	$(call environment,.venv)
+	$(FULL) $(PIP) --require-hashes --no-deps $(FULL_LOCKS:%=-r %)
+	$(FULL) $(PIP) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) "$(TORCH)"
+	$(FULL) -W ignore -c 'import torch' || { echo "torch does not load; name a CPU index: make TORCH_INDEX=ADDRESS"; exit 1; }
+	touch $@
+
+define environment
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+if ! $(PYTHON) -c 'import ensurepip' 2>/dev/null; then
+  if [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then
+    apt-get update -qq >/dev/null; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq python3-venv >/dev/null
+  else echo "Python's venv is missing: apt-get install python3-venv"; exit 1; fi
+fi
+$(PYTHON) -m venv $1
+endef
