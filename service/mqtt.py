@@ -1,0 +1,379 @@
+"""The broker: the only module that imports the MQTT client.
+
+MQTT 5 where the broker takes it, else 3.1.1 (``protocol = "auto"``): 5 lets us say how many unacknowledged readings
+may be in flight (mosquitto's default for 3.1.1 is 20, which would bound every batch) and how long the broker keeps our
+session. The session is persistent (stable client id, QoS 1, acknowledged by hand), so readings that arrive while we
+are away wait at the broker, and a reading is acknowledged only when the caller says so.
+
+One thread owns the socket: it connects, waits (full jitter between attempts), reads and writes. Callers publish and
+acknowledge from their own thread; that only queues bytes and wakes the owner once a burst.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import selectors
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import paho.mqtt.client as paho
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from service.errors import SettingsError
+from service.settings import MqttSettings
+
+_log = logging.getLogger(__name__)
+
+_CONNECT_TIMEOUT_S = 5.0
+_HANDSHAKE_TIMEOUT_S = 10.0
+_RETRY_FIRST_S = 0.5
+_READ_BURST = 64
+_MAX_INFLIGHT = 100
+_UNSUPPORTED_PROTOCOL = {"Unsupported protocol version"}
+_V5: Literal["5"] = "5"
+_V311: Literal["3.1.1"] = "3.1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What names one message in flight: a delivery of one session, or a publication of one client generation."""
+
+    era: int
+    mid: int
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message from the broker.
+
+    Attributes:
+        topic: where it was published; ``?`` stands for bytes that are not UTF-8.
+        payload: the content; dropped when it is refused for its size.
+        size: its length as it arrived, bytes.
+        retain: it was stored at the broker before we subscribed.
+        dup: the broker sent it before and does not know whether we have it.
+        received_s: ``time.perf_counter()`` at arrival.
+        token: to acknowledge it, None at QoS 0.
+    """
+
+    topic: str
+    payload: bytes
+    size: int
+    retain: bool
+    dup: bool
+    received_s: float
+    token: Token | None
+
+
+@dataclass(frozen=True, slots=True)
+class Will:
+    """What the broker says in our name when we vanish (retained, QoS 1)."""
+
+    topic: str
+    payload: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What the owner thread calls; each must return at once.
+
+    Attributes:
+        delivered: a message came.
+        connected: the session stands; True when the broker kept what it had of us.
+        acknowledged: the broker holds a message we published at QoS 1; False when it refused to.
+        lost: the connection is gone.
+    """
+
+    delivered: Callable[[Delivery], None]
+    connected: Callable[[bool], None]
+    acknowledged: Callable[[Token, bool], None]
+    lost: Callable[[], None]
+
+
+class Link(threading.Thread):
+    """The connection to the broker, kept up for as long as the service lives."""
+
+    def __init__(self, settings: MqttSettings, client_id: str, filters: tuple[str, ...], will: Will) -> None:
+        super().__init__(name="mqtt", daemon=True)
+        self._settings = settings
+        self._client_id = client_id
+        self._filters = filters
+        self._will = will
+        self._listener: Listener | None = None
+        self._protocol: Literal["5", "3.1.1"] = _V311 if settings.protocol == _V311 else _V5
+        self._wake_receive, self._wake_send = socket.socketpair()
+        self._wake_receive.setblocking(False)
+        self._wake_send.setblocking(False)
+        self._session = 0
+        self._generation = 0
+        self._kept = False
+        self._answered = False
+        self._up = False
+        self._received = 0
+        self._stopping = threading.Event()
+        self._client = self._new_client()
+        self.connections = 0
+        """Sessions that have stood since the start."""
+        self.fault: str | None = "not connected yet"
+        """Why there is no working connection, for a person; None while there is one."""
+
+    @property
+    def connected(self) -> bool:
+        """True while the session stands and the subscriptions are made."""
+        return self._up
+
+    @property
+    def generation(self) -> int:
+        """Publications whose token names another era than this are lost and must be published again."""
+        return self._generation
+
+    @property
+    def protocol(self) -> str:
+        """The MQTT version spoken, or tried next."""
+        return self._protocol
+
+    def listen(self, listener: Listener) -> None:
+        """Say who is told; then start the thread."""
+        self._listener = listener
+        self.start()
+
+    def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 0, retain: bool = False) -> Token | None:
+        """Queue one message; its token at QoS 1, None when there is no connection (nothing is kept for later)."""
+        if not self._up:
+            return None
+        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            return None
+        return Token(self._generation, info.mid)
+
+    def acknowledge(self, tokens: Iterable[Token]) -> None:
+        """Tell the broker that these deliveries are ours now; tokens of an older session are void and skipped."""
+        client, session = self._client, self._session
+        for token in tokens:
+            if token.era == session:
+                client.ack(token.mid, 1)
+
+    def subscribe(self, topic_filter: str) -> None:
+        """Ask for one more filter on the present connection."""
+        if self._up:
+            self._client.subscribe(topic_filter, qos=1)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        """End a filter on the present connection."""
+        if self._up:
+            self._client.unsubscribe(topic_filter)
+
+    def close(self, timeout_s: float = 3.0) -> None:
+        """Leave in good order (the will is not sent) after what is queued has been written."""
+        deadline = time.monotonic() + timeout_s
+        while self._up and self._client.want_write() and time.monotonic() < deadline:
+            self._wake()
+            time.sleep(0.005)
+        if self._up:
+            self._client.disconnect()
+        self._stopping.set()
+        self._wake()
+        if self.is_alive():
+            self.join(timeout_s)
+        if not self.is_alive():
+            self._wake_receive.close()
+            self._wake_send.close()
+
+    def run(self) -> None:
+        """Keep a connection until ``close``."""
+        attempt = 0
+        while not self._stopping.is_set():
+            stood = self._one_connection()
+            if self._stopping.is_set():
+                return
+            if stood:
+                attempt = 0
+            wait_s = random.uniform(0.0, min(self._settings.retry_max_s, _RETRY_FIRST_S * 2.0**attempt))  # noqa: S311 - jitter
+            attempt = min(attempt + 1, 16)
+            self._stopping.wait(wait_s)
+
+    def _one_connection(self) -> bool:
+        """Connect and serve until the connection ends; True if the session stood at some time."""
+        client = self._client
+        self._answered = False
+        try:
+            self._credentials(client)
+            if self._protocol == _V5:
+                properties = Properties(PacketTypes.CONNECT)
+                properties.SessionExpiryInterval = self._settings.session_expiry_s
+                properties.ReceiveMaximum = self._settings.receive_maximum
+                client.connect(
+                    self._settings.host,
+                    self._settings.port,
+                    self._settings.keepalive_s,
+                    clean_start=False,
+                    properties=properties,
+                )
+            else:
+                client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+        except (OSError, ssl.SSLError, SettingsError) as error:
+            self._say(f"the broker {self._settings.host}:{self._settings.port} does not answer: {error}")
+            return False
+        self._serve(client)
+        stood, self._up = self._up, False
+        if self._listener is not None and stood:
+            self._listener.lost()
+        if stood and not self._stopping.is_set():
+            self._say("the connection to the broker was lost")
+        if not self._answered and not self._stopping.is_set():
+            self._say("the broker closed the connection without an answer")
+            self._other_protocol()
+        return stood
+
+    def _serve(self, client: paho.Client) -> None:
+        """Move bytes until the socket is gone."""
+        sock = client.socket()
+        opened = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._wake_receive, selectors.EVENT_READ)
+            if sock is not None:
+                selector.register(sock, selectors.EVENT_READ)
+            writing = False
+            while sock is not None and client.socket() is sock:
+                if client.want_write() != writing:
+                    writing = not writing
+                    selector.modify(sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0))
+                pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+                for key, events in selector.select(0.0 if pending else 0.5):
+                    if key.fileobj is self._wake_receive:
+                        with contextlib.suppress(BlockingIOError):
+                            self._wake_receive.recv(4096)
+                    elif events & selectors.EVENT_READ:
+                        self._read(client)
+                if pending:
+                    self._read(client)
+                if client.want_write():
+                    client.loop_write()
+                client.loop_misc()
+                if not self._answered and time.monotonic() - opened > _HANDSHAKE_TIMEOUT_S:
+                    client.disconnect()
+                    return
+                if self._stopping.is_set() and not client.want_write():
+                    return
+
+    def _read(self, client: paho.Client) -> None:
+        """Read packets for as long as messages keep coming, at most a burst, so that writing is not starved."""
+        for _ in range(_READ_BURST):
+            before = self._received
+            client.loop_read()
+            if self._received == before:
+                return
+
+    def _new_client(self) -> paho.Client:
+        """A client for the present protocol; what an older one had in flight is void."""
+        self._session += 1
+        self._generation += 1
+        v5 = self._protocol == _V5
+        client = paho.Client(
+            paho.CallbackAPIVersion.VERSION2,
+            client_id=self._client_id,
+            clean_session=None if v5 else False,
+            protocol=paho.MQTTv5 if v5 else paho.MQTTv311,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(_MAX_INFLIGHT)
+        client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        client.on_publish = self._on_publish
+        # with a writer registered, publishing from another thread queues bytes and wakes us once, not once a message
+        client.on_socket_register_write = lambda *_: self._wake()
+        if self._settings.tls:
+            self._secure(client)
+        return client
+
+    def _secure(self, client: paho.Client) -> None:
+        files = (self._settings.ca_file, self._settings.cert_file, self._settings.key_file)
+        try:
+            client.tls_set(*(str(path) if path else None for path in files))
+        except (OSError, ssl.SSLError, ValueError) as error:
+            raise SettingsError(f"mqtt.ca_file, cert_file or key_file cannot be used: {error}") from error
+
+    def _credentials(self, client: paho.Client) -> None:
+        """Set what may have changed since the last attempt: a rotated password, the will's time."""
+        secret = self._settings.secret()
+        if self._settings.username is not None or secret is not None:
+            client.username_pw_set(self._settings.username or "", secret)
+        client.will_set(self._will.topic, self._will.payload(), qos=1, retain=True)
+
+    def _other_protocol(self) -> None:
+        if self._settings.protocol == "auto":
+            self._protocol = _V311 if self._protocol == _V5 else _V5
+            self._client = self._new_client()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(BlockingIOError, OSError):
+            self._wake_send.send(b"\0")
+
+    def _say(self, fault: str) -> None:
+        """Note a fault; log it when it is news."""
+        if fault != self.fault:
+            _log.warning("%s", fault)
+        self.fault = fault
+
+    def _on_connect(
+        self, client: paho.Client, _data: Any, flags: paho.ConnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        self._answered = True
+        if reason.is_failure:
+            self._say(f"the broker refuses us: {reason}; check MQTT_USERNAME and MQTT_PASSWORD and its access rules")
+            if reason.getName() in _UNSUPPORTED_PROTOCOL:
+                self._answered = False
+            client.disconnect()
+            return
+        options = SubscribeOptions(qos=1)
+        client.subscribe([(name, options if self._protocol == _V5 else 1) for name in self._filters])
+        if not flags.session_present:
+            # acknowledgements of a session that the broker forgot would name other messages now
+            self._session += 1
+        self._kept = bool(flags.session_present)
+
+    def _on_subscribe(self, client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
+        if any(reason.is_failure for reason in reasons):
+            self._say(f"the broker refuses a subscription: allow {self._client_id} to read {', '.join(self._filters)}")
+            client.disconnect()
+            return
+        if self._up:
+            return
+        _log.info("connected to %s:%d, MQTT %s", self._settings.host, self._settings.port, self._protocol)
+        self.fault = None
+        self.connections += 1
+        self._up = True
+        if self._listener is not None:
+            self._listener.connected(self._kept)
+
+    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+        self._received += 1
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "?"
+        payload = message.payload
+        token = Token(self._session, message.mid) if message.qos else None
+        if self._listener is not None:
+            self._listener.delivered(
+                Delivery(
+                    topic, payload, len(payload), message.retain, message.dup, time.perf_counter(), token
+                )
+            )
+
+    def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
+        if self._listener is not None:
+            self._listener.acknowledged(Token(self._generation, mid), not reason.is_failure)

@@ -1,0 +1,105 @@
+"""Alerts on their way out: each leaves only when the broker has acknowledged it.
+
+An ``update`` that has not been sent yet is superseded by a newer one of the same alert, so that a broker which is
+away for a week costs at most three messages an alert; ``open`` and ``clear`` always leave. Order is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.contract import codec, topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from service.contract.messages import Alert
+    from service.mqtt import Link, Token
+
+_IN_FLIGHT = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message that waits: its number gives the order, topic and payload are what is published."""
+
+    number: int
+    topic: str
+    payload: bytes
+    supersedable: str | None = None
+
+
+class Outbox:
+    """Waiting alerts, in order. One thread owns it; ``Store`` keeps its rows."""
+
+    def __init__(self, rows: Iterable[tuple[int, str, bytes]] = ()) -> None:
+        self._waiting: dict[int, Entry] = {number: Entry(number, topic, payload) for number, topic, payload in rows}
+        self._in_flight: dict[Token, int] = {}
+        self._refused: set[int] = set()
+        self._updates: dict[str, int] = {}
+        self._next = max(self._waiting, default=0) + 1
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def topics(self) -> set[str]:
+        """Topics on which something waits."""
+        return {entry.topic for entry in self._waiting.values()}
+
+    def entries(self) -> list[Entry]:
+        """Everything that waits, in order."""
+        return list(self._waiting.values())
+
+    def add(self, alert: Alert) -> tuple[Entry, int | None]:
+        """Queue an alert; the new entry and the number of the unsent update that it supersedes."""
+        superseded = self._updates.pop(alert.id, None)
+        if superseded is not None and alert.state == "update":
+            del self._waiting[superseded]
+        else:
+            superseded = None
+        key = alert.id if alert.state == "update" else None
+        entry = Entry(self._next, topics.alert(alert.motor, alert.condition), codec.encode_json(alert), key)
+        self._next += 1
+        self._waiting[entry.number] = entry
+        if key is not None:
+            self._updates[key] = entry.number
+        return entry, superseded
+
+    def send(self, link: Link) -> None:
+        """Publish what waits, up to a window of unacknowledged ones."""
+        if len(self._in_flight) + len(self._refused) >= len(self._waiting):
+            return
+        busy = {*self._in_flight.values(), *self._refused}
+        for entry in list(self._waiting.values()):
+            if len(self._in_flight) >= _IN_FLIGHT:
+                return
+            if entry.number in busy:
+                continue
+            token = link.publish(entry.topic, entry.payload, qos=1, retain=True)
+            if token is None:
+                return
+            self._in_flight[token] = entry.number
+            if entry.supersedable is not None:
+                self._updates.pop(entry.supersedable, None)
+
+    def acknowledged(self, token: Token, *, accepted: bool) -> int | None:
+        """The number of the entry that may be forgotten; None for another's token or a refusal (tried again later)."""
+        number = self._in_flight.pop(token, None)
+        if number is None:
+            return None
+        if not accepted:
+            self._refused.add(number)
+            return None
+        self._waiting.pop(number, None)
+        return number
+
+    @property
+    def refused(self) -> int:
+        """Entries that the broker refused to take on this connection."""
+        return len(self._refused)
+
+    def reconnected(self, generation: int) -> None:
+        """A new session: what an older client had in flight, or the broker refused, is sent again."""
+        self._refused.clear()
+        self._in_flight = {token: number for token, number in self._in_flight.items() if token.era == generation}
