@@ -1,0 +1,239 @@
+"""A model bundle: read once, checked in full, proven on this machine. Nothing in it is trusted before that.
+
+The folder is read into memory once and bounded by size; what was checked is what runs, whatever happens to the files
+meanwhile. Order: manifest (its bytes' sha256 is the bundle's digest) -> digests of the files -> the manifest's tensors
+against the contract -> the graphs against the manifest -> golden vectors through the graphs on this CPU.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import zipfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from service.contract.manifest import GRAPHS, MANIFEST_FILE, Manifest, TensorSpec
+from service.contract.signals import NAMEPLATE, OPERATING
+from service.errors import BundleError, InferenceError
+from service.graph import MAX_GRAPH_BYTES, Graph
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAX_MANIFEST_BYTES = 256 * 2**10
+MAX_GOLDEN_BYTES = 16 * 2**20
+MAX_UNPACKED_BYTES = 64 * 2**20
+"""Golden vectors unpack to at most this: an archive can be far larger than its file."""
+
+GraphName = Literal["anomaly", "classifier", "health"]
+_Tensors = dict[str, tuple[str, tuple[int | Literal["batch"], ...]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """A bundle's files as read, not yet trusted beyond their digests."""
+
+    manifest: Manifest
+    digest: str
+    graphs: dict[GraphName, bytes]
+    golden: bytes
+
+
+class Bundle:
+    """Three graphs and the numbers to decide with; satisfies ``service.monitor.Models``.
+
+    Attributes:
+        manifest: thresholds, classes, window and filter settings.
+        digest: sha256 of the manifest's bytes, 64 hex digits; names the bundle everywhere.
+    """
+
+    def __init__(self, files: Files) -> None:
+        """Loads the graphs; raises ``BundleError``."""
+        self.manifest = files.manifest
+        self.digest = files.digest
+        self._graphs = {
+            name: Graph(files.graphs[name], files.manifest.graphs[name], name=files.manifest.graphs[name].file)
+            for name in files.graphs
+        }
+
+    def run(self, graph: GraphName, feeds: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
+        """Outputs of one graph by name; raises ``InferenceError``."""
+        return self._graphs[graph].run(feeds)
+
+
+def load(folder: Path, *, prove: bool = True) -> Bundle:
+    """The bundle in a folder, checked, and unless ``prove`` is False proven on its golden vectors.
+
+    Raises:
+        BundleError: one line: which file or field, and what to do.
+    """
+    files = read(folder)
+    bundle = Bundle(files)
+    if prove:
+        prove_golden(bundle, files.golden)
+    return bundle
+
+
+def read(folder: Path) -> Files:
+    """The folder's files, once, bounded, with digests and tensor promises checked; raises ``BundleError``."""
+    raw = _read(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    manifest = _manifest(raw)
+    _check_promises(manifest)
+    graphs: dict[GraphName, bytes] = {}
+    for name, spec in manifest.graphs.items():
+        graphs[name] = _digested(_read(folder, spec.file, MAX_GRAPH_BYTES), spec.sha256, spec.file)
+    golden = _digested(
+        _read(folder, manifest.golden.file, MAX_GOLDEN_BYTES), manifest.golden.sha256, manifest.golden.file
+    )
+    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden)
+
+
+def prove_golden(bundle: Bundle, golden: bytes) -> None:
+    """Runs the golden vectors, as a batch and the first of them alone; raises ``BundleError`` on a deviation."""
+    spec = bundle.manifest.golden
+    vectors = _unpacked(golden, spec.file)
+    for name in GRAPHS:
+        graph = bundle.manifest.graphs[name]
+        feeds = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.inputs}
+        wanted = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.outputs}
+        _compare(bundle, name, feeds, wanted)
+        _compare(bundle, name, {k: v[:1] for k, v in feeds.items()}, {k: v[:1] for k, v in wanted.items()})
+
+
+def _compare(
+    bundle: Bundle, name: GraphName, feeds: dict[str, NDArray[np.floating]], wanted: dict[str, NDArray[np.floating]]
+) -> None:
+    spec = bundle.manifest.golden
+    try:
+        found = bundle.run(name, feeds)
+    except InferenceError as error:
+        raise BundleError(f"{spec.file}: {error}") from error
+    for key, target in wanted.items():
+        if found[key].shape != target.shape:
+            raise BundleError(f"{spec.file}: {name}.{key} has shape {target.shape}, the graph gives {found[key].shape}")
+        if not np.allclose(found[key], target, rtol=spec.rtol, atol=spec.atol, equal_nan=True):
+            with np.errstate(invalid="ignore"):
+                worst = float(np.nanmax(np.abs(found[key].astype(np.float64) - target), initial=0.0))
+            raise BundleError(
+                f"{spec.file}: {name}.{key} deviates on this machine by up to {worst:.3g} "
+                f"(rtol {spec.rtol:g}, atol {spec.atol:g}); do not run this bundle here, retrain or update ONNX Runtime"
+            )
+
+
+def _read(folder: Path, name: str, limit: int) -> bytes:
+    try:
+        # Without O_NONBLOCK a named pipe in the folder would hold the edge up for ever.
+        descriptor = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise BundleError(
+            f"{name}: cannot be read from {folder}: {error.strerror}; copy the whole bundle there"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise BundleError(f"{name}: is no regular file; copy the bundle's files themselves")
+        try:
+            raw = file.read(limit + 1)
+        except OSError as error:
+            raise BundleError(f"{name}: cannot be read: {error.strerror}; copy the bundle again") from error
+    if len(raw) > limit:
+        raise BundleError(f"{name}: is larger than {limit} bytes; ship a smaller one")
+    return raw
+
+
+def _digested(raw: bytes, sha256: str, name: str) -> bytes:
+    found = hashlib.sha256(raw).hexdigest()
+    if found != sha256:
+        raise BundleError(
+            f"{name}: sha256 is {found[:12]}..., the manifest says {sha256[:12]}...; copy the bundle again"
+        )
+    return raw
+
+
+def _manifest(raw: bytes) -> Manifest:
+    try:
+        return Manifest.model_validate_json(raw)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "content"
+        raise BundleError(
+            f"{MANIFEST_FILE}: {where}: {first['msg'][:200]}; export the bundle with a training of this version"
+        ) from error
+
+
+def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
+    """Inputs and outputs that the contract demands of each graph, with this manifest's sizes."""
+    states, measured = len(manifest.health.state_names), len(manifest.health.innovation_names)
+    each, f4, f8 = ("batch",), "float32", "float64"
+    plate: _Tensors = {
+        "operating": (f4, ("batch", len(OPERATING))),
+        "nameplate": (f4, ("batch", len(NAMEPLATE))),
+    }
+    rows: _Tensors = {
+        "accel_m_s2": (f4, ("batch", manifest.window.samples)),
+        "samples": (f4, each),
+        "fs_hz": (f4, each),
+        **plate,
+    }
+    return {
+        "anomaly": (rows, {"anomaly": (f4, each), "contribution": (f4, ("batch", len(manifest.bands)))}),
+        "classifier": (rows, {"probability": (f4, ("batch", len(manifest.classes))), "severity": (f4, each)}),
+        "health": (
+            {
+                "state": (f8, ("batch", states)),
+                "cov": (f8, ("batch", states, states)),
+                "severity": (f8, each),
+                "dt_s": (f8, each),
+                **plate,
+            },
+            {
+                "state_next": (f8, ("batch", states)),
+                "cov_next": (f8, ("batch", states, states)),
+                "innovation": (f8, ("batch", measured)),
+                **dict.fromkeys(("health", "rul_h", "rul_low_h", "rul_high_h", "nis"), (f8, each)),
+            },
+        ),
+    }
+
+
+def _check_promises(manifest: Manifest) -> None:
+    for name, (inputs, outputs) in _promised(manifest).items():
+        spec = manifest.graphs[name]
+        for kind, wanted, found in (("inputs", inputs, spec.inputs), ("outputs", outputs, spec.outputs)):
+            promised = {key: TensorSpec(dtype=dtype, shape=shape) for key, (dtype, shape) in wanted.items()}
+            for key in promised.keys() | found.keys():
+                if promised.get(key) != found.get(key):
+                    raise BundleError(
+                        f"{MANIFEST_FILE}: graphs.{name}.{kind}.{key[:64]} is {_shown(found.get(key))}, "
+                        f"the edge's contract says {_shown(promised.get(key))}; export with a training of this version"
+                    )
+
+
+def _shown(spec: TensorSpec | None) -> str:
+    return "absent" if spec is None else f"{spec.dtype}{spec.shape}"
+
+
+def _unpacked(golden: bytes, name: str) -> dict[str, NDArray[np.floating]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(golden)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_UNPACKED_BYTES:
+                raise BundleError(f"{name}: unpacks to more than {MAX_UNPACKED_BYTES} bytes; ship fewer vectors")
+        with np.load(io.BytesIO(golden), allow_pickle=False) as vectors:
+            return dict(vectors)
+    except (OSError, ValueError, EOFError, KeyError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
+        raise BundleError(f"{name}: is no archive of plain arrays; export the bundle again") from error
+
+
+def _vector(vectors: dict[str, NDArray[np.floating]], key: str, name: str) -> NDArray[np.floating]:
+    array = vectors.get(key)
+    if array is None or array.ndim == 0 or len(array) == 0:
+        raise BundleError(f"{name}: {key} is absent or empty; export the bundle again")
+    return array

@@ -1,0 +1,87 @@
+"""The health filter (a graph too), one step for a batch of motors; and which of its answers may be kept.
+
+The state is opaque here: it goes into the graph and comes out of it. An answer is sound when state, covariance and
+health index are finite, the index is in 0..1 and the remaining life is a number or infinity.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from service.errors import InferenceError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from service.score import Models
+
+_SLACK = 1e-3  # how far the health index may stray from 0..1 before it counts as meaningless
+_TOLD = ("health", "rul_h", "rul_low_h", "rul_high_h", "nis")
+
+
+class Inputs(NamedTuple):
+    """Graph inputs of ``m`` motors, as the manifest names them."""
+
+    state: NDArray[np.float64]
+    cov: NDArray[np.float64]
+    operating: NDArray[np.float32]
+    nameplate: NDArray[np.float32]
+    severity: NDArray[np.float64]
+    dt_s: NDArray[np.float64]
+
+
+class Filtered(NamedTuple):
+    """The filter after one step of ``m`` motors.
+
+    Attributes:
+        x: ``(m, S)`` float64.
+        P: ``(m, S, S)`` float64.
+        told: ``(m, 5)`` float64: health in 0..1, rul_h, rul_low_h, rul_high_h (inf: no end in sight), nis (NaN: none).
+        failed: rows on which the graph failed, with the error; their numbers are NaN.
+        unsound: rows whose numbers mean nothing.
+    """
+
+    x: NDArray[np.float64]
+    P: NDArray[np.float64]
+    told: NDArray[np.float64]
+    failed: dict[int, InferenceError]
+    unsound: frozenset[int]
+
+
+def advance(models: Models, inputs: Inputs) -> Filtered:
+    """One filter step. A motor on which the graph fails does not take the others along."""
+    x, P, told, failed = _run(models, inputs)
+    finite = np.isfinite(x).all(axis=1) & np.isfinite(P).all(axis=(1, 2))
+    index = told[:, 0]
+    lives = told[:, 1:4]
+    sound = (
+        finite & (np.abs(index - 0.5) <= 0.5 + _SLACK) & ~np.isnan(lives).any(axis=1) & ~np.isneginf(lives).any(axis=1)
+    )
+    np.clip(index, 0.0, 1.0, out=index)
+    np.maximum(told[:, 1:], 0.0, out=told[:, 1:])
+    unsound = frozenset(np.flatnonzero(~sound).tolist()) - failed.keys() if not sound.all() else frozenset()
+    return Filtered(x, P, told, failed, unsound)
+
+
+def _run(
+    models: Models, inputs: Inputs
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], dict[int, InferenceError]]:
+    count = len(inputs.dt_s)
+    try:
+        out = models.run("health", inputs._asdict())
+    except InferenceError as error:
+        if count == 1:
+            return (
+                np.full_like(inputs.state, np.nan),
+                np.full_like(inputs.cov, np.nan),
+                np.full((1, 5), np.nan),
+                {0: error},
+            )
+        middle = count // 2
+        left = _run(models, Inputs(*(array[:middle] for array in inputs)))
+        right = _run(models, Inputs(*(array[middle:] for array in inputs)))
+        x, P, told = (np.concatenate((a, b)) for a, b in zip(left[:3], right[:3], strict=True))
+        return x, P, told, left[3] | {middle + row: error for row, error in right[3].items()}
+    return out["state_next"], out["cov_next"], np.stack([out[name] for name in _TOLD], axis=1), {}

@@ -1,0 +1,166 @@
+"""Vibration through the anomaly detector and the classifier: one score per reading.
+
+All rows of all readings run together, in chunks of at most ``MAX_ROWS`` rows so that memory stays bounded whatever
+arrives. Rows of a reading are reduced by the mean over its windows, then the maximum over its axes: a defect near
+one axis counts in full, a transient in one window does not.
+
+A reading on which a graph fails, or answers with numbers that mean nothing, is set apart; the others of its chunk are
+scored as if it had not been there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from service.errors import InferenceError
+from service.window import pack, row_count
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from service.contract.manifest import Manifest
+    from service.contract.messages import Reading
+
+MAX_ROWS = 64
+"""Rows per graph run: past this a bigger batch gains nothing and costs memory."""
+
+_SLACK = 1e-3  # how far float32 sigmoids may stray from 0..1 before they count as meaningless
+
+
+class Models(Protocol):
+    """A bundle that runs; ``service.bundle.Bundle`` is one."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """Thresholds, classes, window and filter settings."""
+
+    @property
+    def digest(self) -> str:
+        """Names the bundle: 64 hex digits."""
+
+    def run(
+        self, graph: Literal["anomaly", "classifier", "health"], feeds: Mapping[str, NDArray[np.floating]]
+    ) -> dict[str, NDArray[np.floating]]:
+        """Outputs by name; raises ``InferenceError``."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Scores of ``N`` readings; NaN (band -1) without vibration and for failures.
+
+    Attributes:
+        anomaly: float64 ``(N,)``, 1 at the calibrated threshold.
+        probability: float64 ``(N, C)`` in the manifest's class order.
+        severity: float64 ``(N,)``, 0..1.
+        band: intp ``(N,)``, column of the strongest contribution to the anomaly.
+        failures: index to error, for readings whose result is withheld.
+    """
+
+    anomaly: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    severity: NDArray[np.float64]
+    band: NDArray[np.intp]
+    failures: dict[int, InferenceError]
+
+
+def score(
+    readings: Sequence[Reading], operating: NDArray[np.float32], nameplate: NDArray[np.float32], models: Models
+) -> Scores:
+    """Scores of readings that passed ``window.check_sampling``.
+
+    Args:
+        readings: ``N`` readings, with or without vibration.
+        operating: float32 ``(N, 6)``.
+        nameplate: float32 ``(N, 9)``.
+        models: the bundle that runs.
+    """
+    count = len(readings)
+    scores = Scores(
+        anomaly=np.full(count, np.nan),
+        probability=np.full((count, len(models.manifest.classes)), np.nan),
+        severity=np.full(count, np.nan),
+        band=np.full(count, -1, dtype=np.intp),
+        failures={},
+    )
+    for chunk in _chunks(readings, models):
+        _score_chunk(chunk, readings, operating, nameplate, models, scores)
+    return scores
+
+
+def _chunks(readings: Sequence[Reading], models: Models) -> Iterator[list[int]]:
+    chunk: list[int] = []
+    rows = 0
+    for index, reading in enumerate(readings):
+        if not reading.accel_m_s2:
+            continue
+        count = row_count(reading, models.manifest.window)
+        if chunk and rows + count > MAX_ROWS:
+            yield chunk
+            chunk, rows = [], 0
+        chunk.append(index)
+        rows += count
+    if chunk:
+        yield chunk
+
+
+def _score_chunk(
+    chunk: list[int],
+    readings: Sequence[Reading],
+    operating: NDArray[np.float32],
+    nameplate: NDArray[np.float32],
+    models: Models,
+    scores: Scores,
+) -> None:
+    rows = pack([readings[index] for index in chunk], models.manifest.window)
+    source = np.array(chunk, dtype=np.intp)[rows.owner]
+    feeds = {
+        "accel_m_s2": rows.accel_m_s2,
+        "samples": rows.samples,
+        "fs_hz": np.array([readings[index].fs_hz for index in chunk], dtype=np.float32)[rows.owner],
+        "operating": operating[source],
+        "nameplate": nameplate[source],
+    }
+    try:
+        found = models.run("anomaly", feeds)
+        named = models.run("classifier", feeds)
+    except InferenceError as error:
+        if len(chunk) == 1:
+            scores.failures[chunk[0]] = error
+            return
+        # One reading must not take its neighbours along: halve until it stands alone.
+        middle = len(chunk) // 2
+        for half in (chunk[:middle], chunk[middle:]):
+            _score_chunk(half, readings, operating, nameplate, models, scores)
+        return
+    columns = (found["anomaly"][:, None], named["severity"][:, None], named["probability"], found["contribution"])
+    table = _reduced(np.concatenate(columns, axis=1, dtype=np.float64), rows.axis_starts, rows.reading_starts)
+    classes = len(models.manifest.classes)
+    fractions = table[:, 1 : 2 + classes]
+    sound = np.isfinite(table).all(axis=1) & (np.abs(fractions - 0.5) <= 0.5 + _SLACK).all(axis=1)
+    for index in np.flatnonzero(~sound):
+        scores.failures[chunk[index]] = InferenceError(
+            "anomaly and classifier: an output is not finite, or a fraction is outside 0..1; "
+            "the reading's result is withheld"
+        )
+    np.clip(fractions, 0.0, 1.0, out=fractions)
+    keep = np.array(chunk, dtype=np.intp)[sound]
+    scores.anomaly[keep] = table[sound, 0]
+    scores.severity[keep] = table[sound, 1]
+    scores.probability[keep] = table[sound, 2 : 2 + classes]
+    if models.manifest.bands:
+        scores.band[keep] = table[sound, 2 + classes :].argmax(axis=1)
+
+
+def _reduced(
+    rows: NDArray[np.float64], axis_starts: NDArray[np.intp], reading_starts: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Mean over each axis's rows, then the maximum over each reading's axes: ``(R, Q)`` to ``(N, Q)``."""
+    if len(axis_starts) != len(rows):
+        sizes = np.diff(axis_starts, append=len(rows))
+        rows = np.add.reduceat(rows, axis_starts, axis=0) / sizes[:, None]
+    return rows if len(reading_starts) == len(rows) else np.maximum.reduceat(rows, reading_starts, axis=0)
