@@ -35,6 +35,7 @@ SEVERITY_STEP = 0.1
 """A severity that moved this far since the alert's last message is told."""
 
 _QUIET_MAX = np.uint32(2**32 - 1)
+_ROUNDING = 1e-9  # 0.5 - 0.4 is a step of 0.1 too
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +152,9 @@ def updated(alert: Alert, evidence: Evidence) -> Alert | None:
     What matters: severity moved by ``SEVERITY_STEP``, or the remaining life became known or halved.
     """
     severity, rul_h = evidence.severity, evidence.rul_h
-    moved = severity is not None and (alert.severity is None or abs(severity - alert.severity) >= SEVERITY_STEP)
+    moved = severity is not None and (
+        alert.severity is None or abs(severity - alert.severity) >= SEVERITY_STEP - _ROUNDING
+    )
     nearer = rul_h is not None and (alert.rul_h is None or rul_h < alert.rul_h / 2)
     if not moved and not nearer:
         return None

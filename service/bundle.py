@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from service.contract.manifest import GRAPHS, MANIFEST_FILE, Manifest, TensorSpec
+from service.contract.manifest import MANIFEST_FILE, Manifest, TensorSpec
 from service.contract.signals import NAMEPLATE, OPERATING
 from service.errors import BundleError, InferenceError
 from service.graph import MAX_GRAPH_BYTES, Graph
@@ -35,7 +35,8 @@ MAX_UNPACKED_BYTES = 64 * 2**20
 """Golden vectors unpack to at most this: an archive can be far larger than its file."""
 
 GraphName = Literal["anomaly", "classifier", "health"]
-_Tensors = dict[str, tuple[str, tuple[int | Literal["batch"], ...]]]
+_Shape = tuple[int | Literal["batch"], ...]
+_Tensors = dict[str, tuple[Literal["float32", "float64"], _Shape]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,7 @@ def prove_golden(bundle: Bundle, golden: bytes) -> None:
     """Runs the golden vectors, as a batch and the first of them alone; raises ``BundleError`` on a deviation."""
     spec = bundle.manifest.golden
     vectors = _unpacked(golden, spec.file)
-    for name in GRAPHS:
-        graph = bundle.manifest.graphs[name]
+    for name, graph in bundle.manifest.graphs.items():
         feeds = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.inputs}
         wanted = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.outputs}
         _compare(bundle, name, feeds, wanted)
@@ -172,7 +172,9 @@ def _manifest(raw: bytes) -> Manifest:
 def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
     """Inputs and outputs that the contract demands of each graph, with this manifest's sizes."""
     states, measured = len(manifest.health.state_names), len(manifest.health.innovation_names)
-    each, f4, f8 = ("batch",), "float32", "float64"
+    each: _Shape = ("batch",)
+    f4: Literal["float32"] = "float32"
+    f8: Literal["float64"] = "float64"
     plate: _Tensors = {
         "operating": (f4, ("batch", len(OPERATING))),
         "nameplate": (f4, ("batch", len(NAMEPLATE))),

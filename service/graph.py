@@ -9,8 +9,7 @@ Threads: one inside an operator and none between operators; spinning is off, as 
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import onnxruntime as ort
@@ -19,6 +18,7 @@ from service.errors import BundleError, InferenceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ MAX_GRAPH_BYTES = 16 * 2**20
 
 _ONNX_DOMAINS = frozenset({b"", b"ai.onnx"})
 _ORT_TYPES = {"float32": "tensor(float)", "float64": "tensor(double)"}
-_DTYPES = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
+_DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
 # onnx.proto3: the fields of each message that lead to nodes and tensors, by field number.
 _CHILDREN: dict[str, dict[int, str]] = {
@@ -48,7 +48,7 @@ _MAX_DEPTH = 32
 
 
 class _Expected(NamedTuple):
-    dtype: np.dtype[np.float32] | np.dtype[np.float64]
+    dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
 
 
@@ -105,7 +105,7 @@ class Graph:
             raise InferenceError(
                 f"{self.name}: inputs are {sorted(self._inputs)}, given {sorted(feeds)}; feed exactly these"
             )
-        batch = next(iter(feeds.values())).shape[0]
+        batch = len(next(iter(feeds.values())))
         for key, expected in self._inputs.items():
             array = feeds[key]
             if not _fits(array, expected, batch):

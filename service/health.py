@@ -80,8 +80,20 @@ def _run(
                 {0: error},
             )
         middle = count // 2
-        left = _run(models, Inputs(*(array[:middle] for array in inputs)))
-        right = _run(models, Inputs(*(array[middle:] for array in inputs)))
+        left = _run(models, _part(inputs, slice(None, middle)))
+        right = _run(models, _part(inputs, slice(middle, None)))
         x, P, told = (np.concatenate((a, b)) for a, b in zip(left[:3], right[:3], strict=True))
         return x, P, told, left[3] | {middle + row: error for row, error in right[3].items()}
-    return out["state_next"], out["cov_next"], np.stack([out[name] for name in _TOLD], axis=1), {}
+    told = np.stack([out[name] for name in _TOLD], axis=1, dtype=np.float64)
+    return out["state_next"].astype(np.float64, copy=False), out["cov_next"].astype(np.float64, copy=False), told, {}
+
+
+def _part(inputs: Inputs, rows: slice) -> Inputs:
+    return Inputs(
+        inputs.state[rows],
+        inputs.cov[rows],
+        inputs.operating[rows],
+        inputs.nameplate[rows],
+        inputs.severity[rows],
+        inputs.dt_s[rows],
+    )

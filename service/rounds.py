@@ -1,0 +1,304 @@
+"""One step on its way through its rounds: filter, alarms and messages, each round one batch over motors.
+
+The k-th reading of every motor forms the k-th round, so every motor's readings are taken in order.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from service import alarm
+from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
+from service.contract.messages import Health
+from service.contract.signals import OPERATING
+from service.errors import InferenceError
+from service.health import Filtered, Inputs, advance
+from service.motor import MotorState
+from service.window import passed_s
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from service.contract.messages import Alert, Reading
+    from service.motor import BootMark, Profile
+    from service.score import Models, Scores
+
+_CONDITIONS = len(CONDITIONS)
+_NO_HITS = np.zeros(_CONDITIONS, dtype=np.uint64).tobytes()
+_NO_QUIET = np.zeros(_CONDITIONS, dtype=np.uint32).tobytes()
+_HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
+_IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
+_NOTHING_TOLD = [math.nan] * 5
+_MISSING: dict[int, tuple[str, ...]] = {
+    code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
+    for code in range(2 ** (len(OPERATING) + 1))
+}
+_MISSING_BITS = 1 << np.arange(len(OPERATING) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A reading (by its index in the call) whose result is withheld, wholly or in its filter part."""
+
+    index: int
+    error: InferenceError
+
+
+class Admitted(NamedTuple):
+    """Readings that are new, believable and fit; parallel lists."""
+
+    indices: list[int]
+    readings: list[Reading]
+    profiles: list[Profile]
+    boots: list[tuple[BootMark, ...]]
+
+
+class Rounds:
+    """What is known of a step's readings, and what has come out of them so far.
+
+    Attributes:
+        states: motors that changed.
+        health: position to health message.
+        alerts: position to alert messages.
+        failures: readings whose result is withheld.
+        resets: motors whose filter started afresh although they were known.
+    """
+
+    def __init__(
+        self,
+        state: Mapping[str, MotorState],
+        admitted: Admitted,
+        scalars: NDArray[np.float32],
+        nameplates: NDArray[np.float32],
+        scores: Scores,
+        models: Models,
+    ) -> None:
+        self._before = state
+        self._admitted = admitted
+        self._scalars = scalars
+        self._nameplates = nameplates
+        self._scores = scores
+        self._models = models
+        self._model = models.digest[:12]
+        manifest = models.manifest
+        self._alarms = manifest.alarms
+        self._rules = alarm.rules_of(manifest.alarms)
+        self._classes = manifest.classes
+        self._schema_id = manifest.health.schema_id
+        self._x0 = np.array(manifest.health.initial_state, dtype=np.float64).tobytes()
+        self._P0 = np.array(manifest.health.initial_cov, dtype=np.float64).tobytes()
+        bare = np.array([not reading.accel_m_s2 for reading in admitted.readings])
+        absent = np.concatenate((np.isnan(scalars), bare[:, None]), axis=1)
+        self._missing: list[int] = (absent @ _MISSING_BITS).tolist()
+        values = np.full((len(bare), _CONDITIONS), np.nan)
+        values[:, alarm.COLUMN[ANOMALY]] = scores.anomaly
+        values[:, [alarm.COLUMN[fault] for fault in manifest.classes]] = scores.probability
+        self._values = values
+        # Four digits are more than the models know, and keep the messages short.
+        self._anomaly: list[float] = np.round(scores.anomaly, 4).tolist()
+        self._severity: list[float] = np.round(scores.severity, 4).tolist()
+        self._probability: list[list[float]] = np.round(scores.probability, 4).tolist()
+        self.states: dict[str, MotorState] = {}
+        self.health: dict[int, Health] = {}
+        self.alerts: dict[int, list[Alert]] = {}
+        self.failures: list[Failure] = []
+        self.resets: list[str] = []
+
+    def run(self) -> None:
+        """Takes all readings, round by round."""
+        for members in _rounds(self._admitted.readings):
+            self._round(members)
+
+    def _round(self, members: list[int]) -> None:
+        taken: list[int] = []
+        for at in members:
+            error = self._scores.failures.get(at)
+            if error is None:
+                taken.append(at)
+            else:
+                self._withhold(at, error)
+        if not taken:
+            return
+        states = [self._state(at) for at in taken]
+        filtered = self._advance(taken, states)
+        hits = np.frombuffer(b"".join([s.hits for s in states]), dtype=np.uint64).reshape(-1, _CONDITIONS)
+        quiet = np.frombuffer(b"".join([s.quiet for s in states]), dtype=np.uint32).reshape(-1, _CONDITIONS)
+        is_open = np.zeros(hits.shape, dtype=np.bool_)
+        for row, motor in enumerate(states):
+            for alert in motor.alerts:
+                is_open[row, alarm.COLUMN[alert.condition]] = True
+        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._rules)
+        self._conclude(taken, states, filtered, verdict)
+
+    def _withhold(self, at: int, error: InferenceError) -> None:
+        self.failures.append(Failure(self._admitted.indices[at], error))
+        self.states[self._admitted.readings[at].motor] = replace(self._state(at), boots=self._admitted.boots[at])
+
+    def _state(self, at: int) -> MotorState:
+        motor = self._admitted.readings[at].motor
+        known = self.states.get(motor) or self._before.get(motor)
+        if known is None:
+            return MotorState((), self._schema_id, self._x0, self._P0, math.nan, _NO_HITS, _NO_QUIET, (), 0, 0)
+        if known.schema_id != self._schema_id or len(known.x) != len(self._x0):
+            self.resets.append(motor)
+            return replace(known, schema_id=self._schema_id, x=self._x0, P=self._P0, filter_ts_s=math.nan)
+        return known
+
+    def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:
+        size = len(self._x0) // 8
+        readings, max_dt_s = self._admitted.readings, self._models.manifest.health.max_dt_s
+        dt_s = [passed_s(readings[at].ts_s, s.filter_ts_s, max_dt_s) for at, s in zip(taken, states, strict=True)]
+        return advance(
+            self._models,
+            Inputs(
+                state=np.frombuffer(b"".join([s.x for s in states])).reshape(-1, size),
+                cov=np.frombuffer(b"".join([s.P for s in states])).reshape(-1, size, size),
+                operating=self._scalars[taken],
+                nameplate=self._nameplates[taken],
+                severity=self._scores.severity[taken],
+                dt_s=np.array(dt_s),
+            ),
+        )
+
+    def _conclude(self, taken: list[int], states: list[MotorState], filtered: Filtered, verdict: alarm.Verdict) -> None:
+        xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
+        hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
+        n_x, n_P = len(self._x0), len(self._P0)
+        told = np.round(filtered.told, 4).tolist()
+        turned = np.asarray((verdict.opened | verdict.cleared).any(axis=1)).tolist()
+        warm = np.asarray(verdict.hits.any(axis=1)).tolist()
+        passing = self._values[taken] >= self._rules.open_at
+        passed = np.asarray(passing.any(axis=1)).tolist()
+        for row, at in enumerate(taken):
+            reading, state = self._admitted.readings[at], states[row]
+            x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
+            if row in filtered.unsound or row in filtered.failed:
+                x, P, ts_s = self._unsettled(at, state, filtered.failed.get(row))
+                told[row] = _NOTHING_TOLD
+            health, rul_h, rul_low_h, rul_high_h, nis = (v if math.isfinite(v) else None for v in told[row])
+            alerts = state.alerts
+            peak_ms, peak_revision = state.peak_ms, state.peak_revision
+            if turned[row] or alerts:
+                messages, alerts = self._speak(at, row, state, verdict, rul_h)
+                if messages:
+                    self.alerts[at] = messages
+                    peak_ms = max(peak_ms, *(int(a.opened_ts_s * 1000) for a in messages))
+                    peak_revision = max(peak_revision, *(a.revision for a in messages))
+            self.states[reading.motor] = MotorState(
+                self._admitted.boots[at],
+                self._schema_id,
+                x,
+                P,
+                ts_s,
+                hits[row * _HITS_BYTES : (row + 1) * _HITS_BYTES],
+                quiet[row * _QUIET_BYTES : (row + 1) * _QUIET_BYTES],
+                alerts,
+                peak_ms,
+                peak_revision,
+            )
+            bare = not reading.accel_m_s2
+            self.health[at] = Health(
+                motor=reading.motor,
+                ts_s=reading.ts_s,
+                boot=reading.boot,
+                seq=reading.seq,
+                state="alarm" if alerts else "warning" if warm[row] else "ok",
+                diagnosis=self._diagnosis(at, alerts, passing[row]) if alerts or passed[row] else HEALTHY,
+                anomaly=None if bare else self._anomaly[at],
+                probabilities={} if bare else dict(zip(self._classes, self._probability[at], strict=True)),
+                severity=None if bare else self._severity[at],
+                health=health,
+                rul_h=rul_h,
+                rul_low_h=rul_low_h,
+                rul_high_h=rul_high_h,
+                nis=nis,
+                missing=_MISSING[self._missing[at]],
+                model=self._model,
+            )
+
+    def _unsettled(self, at: int, state: MotorState, error: InferenceError | None) -> tuple[bytes, bytes, float]:
+        """The filter part of the state after a step that cannot be kept."""
+        if error is not None:
+            self.failures.append(Failure(self._admitted.indices[at], error))
+            return state.x, state.P, state.filter_ts_s
+        text = "health: an output is not finite or outside its range; this motor's filter starts afresh"
+        self.failures.append(Failure(self._admitted.indices[at], InferenceError(text)))
+        self.resets.append(self._admitted.readings[at].motor)
+        return self._x0, self._P0, math.nan
+
+    def _diagnosis(self, at: int, alerts: tuple[Alert, ...], passing: NDArray[np.bool_]) -> str:
+        """The most probable fault with an open alert, else the most probable over its threshold, else the anomaly."""
+        values = self._values[at]
+        named = [alert for alert in alerts if alert.condition != ANOMALY]
+        if named:
+            told = {a.condition: (a.probability or 0.0) for a in named}
+            now = {c: float(values[alarm.COLUMN[c]]) for c in told}
+            return max(told, key=lambda c: told[c] if math.isnan(now[c]) else now[c])
+        faults = np.flatnonzero(passing & _IS_FAULT)
+        return CONDITIONS[int(faults[values[faults].argmax()])] if len(faults) else ANOMALY
+
+    def _speak(
+        self, at: int, row: int, state: MotorState, verdict: alarm.Verdict, rul_h: float | None
+    ) -> tuple[list[Alert], tuple[Alert, ...]]:
+        """Alert messages that follow from one reading, and the alerts open after it."""
+        evidence = self._evidence(at, rul_h)
+        motor = self._admitted.readings[at].motor
+        messages: list[Alert] = []
+        still: list[Alert] = []
+        opening = [CONDITIONS[column] for column in np.flatnonzero(verdict.opened[row])]
+        for alert in state.alerts:
+            if verdict.cleared[row, alarm.COLUMN[alert.condition]]:
+                named = [c for c in opening if c != ANOMALY] or [
+                    a.condition
+                    for a in state.alerts
+                    if a.condition != ANOMALY and not verdict.cleared[row, alarm.COLUMN[a.condition]]
+                ]
+                reason = alarm.clear_reason(
+                    alert.condition, evidence, self._alarms.get(alert.condition), named[0] if named else None
+                )
+                messages.append(alarm.cleared(alert, evidence.ts_s, reason, self._model))
+            else:
+                told = alarm.updated(alert, evidence)
+                still.append(told or alert)
+                messages += [told] if told else []
+        for condition in opening:
+            hits = int(np.bitwise_count(verdict.hits[row, alarm.COLUMN[condition]]))
+            # An id may repeat one of an earlier life (a replayed recording); its revisions must then go on growing.
+            again = int(evidence.ts_s * 1000) <= state.peak_ms
+            revision = state.peak_revision + 1 if again else 0
+            alert = alarm.open_alert(motor, condition, evidence, self._alarms[condition], hits, revision)
+            messages.append(alert)
+            still.append(alert)
+        return messages, tuple(still)
+
+    def _evidence(self, at: int, rul_h: float | None) -> alarm.Evidence:
+        reading, bare = self._admitted.readings[at], not self._admitted.readings[at].accel_m_s2
+        band = int(self._scores.band[at])
+        return alarm.Evidence(
+            ts_s=reading.ts_s,
+            anomaly=None if bare else self._anomaly[at],
+            probability={} if bare else dict(zip(self._classes, self._probability[at], strict=True)),
+            severity=None if bare else self._severity[at],
+            rul_h=rul_h,
+            band=self._models.manifest.bands[band] if band >= 0 else None,
+            model=self._model,
+        )
+
+
+def _rounds(readings: Sequence[Reading]) -> list[list[int]]:
+    """Positions in rounds: the k-th reading of every motor is in the k-th round."""
+    turns: dict[str, int] = {}
+    rounds: list[list[int]] = []
+    for at, reading in enumerate(readings):
+        turn = turns.get(reading.motor, 0)
+        turns[reading.motor] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(at)
+    return rounds
