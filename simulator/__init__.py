@@ -1,0 +1,23 @@
+"""The motor twin: physics that knows the truth about the signals it makes.
+
+============ =====================================================================================
+module       responsibility
+============ =====================================================================================
+parameter    physics declared as data: unit, default, limits, spread and source of every parameter
+catalogue    motors by power, poles and supply; usual bearings
+motor        induction motor: nameplate -> equivalent circuit -> slip, current, losses
+thermal      winding and housing temperatures, exact
+bearing      impact trains of bearing defects: slip, load zone, spalls
+vibration    structure, lines, noise -> acceleration, in batches
+iso20816     velocity RMS and zones, as an engineer reads them
+faults/      one file per fault: how severity changes the physics
+degradation  how severity grows from onset to failure
+sensor       range, noise, resolution, missing values
+population   batches of machines, drawn or built from plates
+twin         the physics step by step for a batch
+============ =====================================================================================
+
+Units: SI inside, unless a name carries its unit (``housing_c``, ``speed_rpm``, ``fs_hz``, ``rul_h``). Severity is 0 (as
+new) to 1 (functional failure). Randomness comes from generators that the caller passes; nothing draws from a global
+one.
+"""

@@ -1,0 +1,179 @@
+"""The twin's physics for a batch: strain -> electrical operation -> temperatures -> housing vibration.
+
+The three steps are pure functions of a batch of machines, their severities and conditions; the data set, the fleet and
+a notebook's single motor all go through them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from service.contract.faults import Fault
+from simulator import iso20816
+from simulator.bearing import Strikes
+from simulator.faults import Running, Strain
+from simulator.parameter import Values, take
+from simulator.vibration import Lines, Path, residual_lines, tones
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from simulator.motor import Operation
+    from simulator.population import Machines
+    from simulator.thermal import Temperatures
+
+FAULTS = tuple(Fault)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The operating point of ``n`` machines and what it does to heat."""
+
+    load: Values
+    cooling: Values
+    operation: Operation
+
+    @property
+    def housing_w(self) -> Values:
+        """Losses that heat the housing: all but the stator copper, W."""
+        return self.operation.loss_w - self.operation.stator_copper_w
+
+
+def operate(machines: Machines, severity: Values, load: Values, frequency: float | Values = 1.0) -> State:
+    """Electrical operation under faults.
+
+    Args:
+        machines: ``n`` machines.
+        severity: ``(n, len(Fault))`` in 0..1.
+        load: what the duty asks for, fraction of rated torque, ``(n,)``.
+        frequency: drive frequency over rated, ``(n,)`` or scalar.
+    """
+    strain = Strain(np.asarray(load, dtype=np.float64), np.ones(len(machines)))
+    for column, fault in enumerate(FAULTS):
+        active = severity[:, column] > 0.0
+        if active.any():
+            changed = machines.effects[fault].strain(severity[:, column], strain)
+            strain = Strain(
+                np.where(active, changed.load, strain.load), np.where(active, changed.cooling, strain.cooling)
+            )
+    return State(strain.load, strain.cooling, machines.circuit.operate(strain.load, frequency=frequency))
+
+
+def steady(machines: Machines, state: State, ambient_c: float | Values) -> Temperatures:
+    """Temperatures after a long time in this state."""
+    return machines.thermal.steady(state.operation.stator_copper_w, state.housing_w, ambient_c, state.cooling)
+
+
+def warm(
+    machines: Machines, before: Temperatures, state: State, ambient_c: float | Values, dt_s: float | Values
+) -> Temperatures:
+    """Temperatures ``dt_s`` later in this state."""
+    return machines.thermal.step(
+        before, dt_s, state.operation.stator_copper_w, state.housing_w, ambient_c, state.cooling
+    )
+
+
+def operating(state: State, temperatures: Temperatures, ambient_c: float | Values) -> NDArray[np.float64]:
+    """True values in ``signals.OPERATING`` order, ``(n, 6)``."""
+    columns = [
+        state.operation.speed_rpm,
+        state.operation.current_a,
+        state.load,
+        temperatures.winding_c,
+        temperatures.housing_c,
+        np.asarray(ambient_c, dtype=np.float64),
+    ]
+    return np.stack(np.broadcast_arrays(*columns), axis=1)
+
+
+def path(machines: Machines, samples: int) -> Path:
+    """The transmission paths of these machines for windows of one length; worth keeping between windows."""
+    return Path(
+        machines.structure,
+        machines.background,
+        machines.contact.pulse_s,
+        machines.sensors.fs_hz,
+        samples,
+        machines.ripples,
+    )
+
+
+def vibrate(
+    machines: Machines,
+    via: Path,
+    severity: Values,
+    state: State,
+    rng: np.random.Generator,
+    index: NDArray[np.intp] | None = None,
+) -> NDArray[np.float32]:
+    """Housing acceleration without the sensor, float32 ``(b, samples)``, m/s^2.
+
+    Args:
+        machines: one machine per row, ``b`` of them.
+        via: their transmission paths (those of the distinct machines).
+        severity: ``(b, len(Fault))``.
+        state: operation of each row.
+        rng: source of phases, slip and noise.
+        index: path of each row, ``(b,)``; default one path per row.
+    """
+    if index is None:
+        index = np.arange(len(machines))
+    rating, background = machines.rating, machines.background
+    speed_rpm = state.operation.speed_rpm
+    slip = state.operation.slip
+    fs_hz = machines.sensors.fs_hz
+    speed_ratio = speed_rpm / rating.speed_rpm
+    running = Running(
+        shaft_hz=speed_rpm / 60.0,
+        line_hz=speed_rpm * rating.poles / (120.0 * (1.0 - slip)),
+        speed_ratio=speed_ratio,
+        load=state.load,
+        limit_mm_s=np.broadcast_to(iso20816.limits_mm_s(rating.power_w), (len(machines), 3))[:, 2],
+        noise_m_s2=background.rms_m_s2 * speed_ratio,
+        duration_s=via.duration_s(index),
+        orders=machines.orders,
+        contact=machines.contact,
+    )
+    noise_m_s2 = running.noise_m_s2.copy()
+    lines = [residual_lines(machines.residue, running.shaft_hz, running.line_hz, fs_hz, speed_ratio, state.load)]
+    strikes = [_knocks(machines, running, rng)]
+    for column, fault in enumerate(FAULTS):
+        rows = np.flatnonzero(severity[:, column] > 0.0)
+        if not rows.size:
+            continue
+        effect, here, s = take(machines.effects[fault], rows), take(running, rows), severity[rows, column]
+        noise_m_s2[rows] *= effect.noise_gain(s)
+        added = effect.lines(s, here, rng)
+        if added is not None:
+            lines.append(_spread(added, rows, len(machines)))
+        impacts = effect.strikes(rows, s, here, rng)
+        if impacts is not None:
+            strikes.append(impacts)
+    accel = via.shake(index, noise_m_s2, strikes, rng)
+    _modulate(accel, background.shaft_modulation, running.shaft_hz / fs_hz, rng)
+    every = Lines(np.hstack([part.freq_hz for part in lines]), np.hstack([part.peak_m_s2 for part in lines]))
+    accel += tones(every, fs_hz, via.samples, rng)
+    return accel
+
+
+def _spread(lines: Lines, rows: NDArray[np.intp], count: int) -> Lines:
+    freq_hz, peak = np.zeros((count, lines.freq_hz.shape[1])), np.zeros((count, lines.freq_hz.shape[1]))
+    freq_hz[rows], peak[rows] = lines.freq_hz, lines.peak_m_s2
+    return Lines(freq_hz, peak)
+
+
+def _knocks(machines: Machines, running: Running, rng: np.random.Generator) -> Strikes:
+    """Single impacts from outside (dropped tools, valves) that a healthy machine meets too."""
+    count = rng.poisson(machines.background.knocks_per_s * running.duration_s)
+    row = np.repeat(np.arange(len(machines)), count)
+    peak = running.noise_m_s2[row] * rng.lognormal(np.log(4.0), 0.6, row.size)
+    return Strikes(row, rng.random(row.size) * running.duration_s[row], peak)
+
+
+def _modulate(accel: NDArray[np.float32], depth: Values, turns: Values, rng: np.random.Generator) -> None:
+    """Noise and impacts of a driven machine swell once a turn; in place. ``turns``: shaft speed over sampling rate."""
+    wave = Lines(turns[:, None], depth[:, None])
+    accel *= 1.0 + tones(wave, np.ones(len(accel)), accel.shape[1], rng)
