@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from service.contract.faults import ANOMALY, Fault
-from service.contract.messages import Alert, Truth
+
+if TYPE_CHECKING:
+    from service.contract.messages import Alert, Truth
 
 
 @dataclass(slots=True)

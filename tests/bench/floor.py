@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from service import bundle
 from service.contract.bearing import CATALOGUE
 from service.contract.signals import NAMEPLATE
 from tests.bench.load import FS_HZ, SAMPLES, SPEED_RPM
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def nameplate_row() -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import paho.mqtt.client as mqtt
@@ -12,6 +12,9 @@ import paho.mqtt.client as mqtt
 from service.contract import codec, topics
 from service.contract.bearing import CATALOGUE
 from service.contract.messages import Birth, Nameplate, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FS_HZ = 12_000.0
 SAMPLES = 4096
