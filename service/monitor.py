@@ -107,16 +107,14 @@ def step(
     """
     admitted, refusals = _admit(state, readings, profiles, models.manifest, now_ts_s, policy)
     if not admitted.indices:
-        return StepResult(state=FleetState(state), refusals=refusals)
+        return StepResult(state=_fleet(state), refusals=refusals)
     scalars, masked = operating(admitted.readings)
     nameplates = np.stack([profile.nameplate for profile in admitted.profiles])
     scores = score(admitted.readings, scalars, nameplates, models)
     rounds = Rounds(state, admitted, scalars, nameplates, scores, models)
     rounds.run()
-    result = FleetState(state)
-    result.update(rounds.states)
     return StepResult(
-        state=result,
+        state=_fleet(state).changed(rounds.states),
         changed=tuple(rounds.states),
         health=[rounds.health[at] for at in sorted(rounds.health)],
         alerts=[alert for at in sorted(rounds.alerts) for alert in rounds.alerts[at]],
@@ -143,11 +141,9 @@ def retire(state: Mapping[str, MotorState], motor: str, now_ts_s: float, reason:
     """
     known = state.get(motor)
     if known is None:
-        return StepResult(state=FleetState(state))
-    rest = FleetState(state)
-    del rest[motor]
+        return StepResult(state=_fleet(state))
     alerts = [alarm.cleared(alert, max(now_ts_s, alert.ts_s), reason, alert.model) for alert in known.alerts]
-    return StepResult(state=rest, changed=(motor,), alerts=alerts)
+    return StepResult(state=_fleet(state).without(motor), changed=(motor,), alerts=alerts)
 
 
 def _admit(
@@ -184,6 +180,10 @@ def _admit(
         admitted.profiles.append(profile)
         admitted.boots.append(after)
     return admitted, refusals
+
+
+def _fleet(state: Mapping[str, MotorState]) -> FleetState:
+    return state if isinstance(state, FleetState) else FleetState(state)
 
 
 def _unknown(motor: str) -> Refused:

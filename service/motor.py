@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import struct
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
@@ -24,6 +26,8 @@ from service.contract.topics import is_id
 from service.errors import CorruptState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 _MAGIC = b"MTWN"
@@ -189,8 +193,45 @@ class MotorState:
         return cls(boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision)
 
 
-class FleetState(dict[str, MotorState]):
-    """Motor id to state. A step returns a new one that shares the untouched values; nobody changes one in place."""
+class FleetState(Mapping[str, MotorState]):
+    """Motor id to state, never changed in place: a step makes a new one that shares the untouched values.
+
+    Copying ten thousand entries for a batch of thirty would cost more than the batch, so changes lie in a small layer
+    over a shared base and are folded into a new base once the layer has grown to ``8 sqrt(n)`` entries: that balances
+    copying the layer at every step against copying the base now and then.
+    """
+
+    __slots__ = ("_base", "_layer", "_length")
+
+    def __init__(self, states: Mapping[str, MotorState] = MappingProxyType({})) -> None:
+        self._base: dict[str, MotorState] = dict(states)
+        self._layer: dict[str, MotorState] = {}
+        self._length = len(self._base)
+
+    def __getitem__(self, motor: str) -> MotorState:
+        found = self._layer.get(motor)
+        return self._base[motor] if found is None else found
+
+    def __iter__(self) -> Iterator[str]:
+        yield from self._base
+        yield from (motor for motor in self._layer if motor not in self._base)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def changed(self, states: Mapping[str, MotorState]) -> FleetState:
+        """This fleet with some motors' states replaced or added."""
+        layer = {**self._layer, **states}
+        if len(layer) > 8 * math.isqrt(len(self._base)):
+            return FleetState({**self._base, **layer})
+        fleet = FleetState()
+        fleet._base, fleet._layer = self._base, layer
+        fleet._length = self._length + sum(motor not in self for motor in states)
+        return fleet
+
+    def without(self, motor: str) -> FleetState:
+        """This fleet after one motor left it."""
+        return FleetState({name: state for name, state in self.items() if name != motor})
 
 
 class _Cursor:

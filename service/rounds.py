@@ -34,7 +34,8 @@ _NO_HITS = np.zeros(_CONDITIONS, dtype=np.uint64).tobytes()
 _NO_QUIET = np.zeros(_CONDITIONS, dtype=np.uint32).tobytes()
 _HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
 _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
-_NOTHING_TOLD = [math.nan] * 5
+_ABSENT = np.array(None)
+_NOTHING_TOLD = [None] * 5
 _MISSING: dict[int, tuple[str, ...]] = {
     code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
     for code in range(2 ** (len(OPERATING) + 1))
@@ -170,7 +171,7 @@ class Rounds:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
         n_x, n_P = len(self._x0), len(self._P0)
-        told = np.round(filtered.told, 4).tolist()
+        told = np.where(np.isfinite(filtered.told), np.round(filtered.told, 4), _ABSENT).tolist()
         turned = np.asarray((verdict.opened | verdict.cleared).any(axis=1)).tolist()
         warm = np.asarray(verdict.hits.any(axis=1)).tolist()
         passing = self._values[taken] >= self._rules.open_at
@@ -181,7 +182,7 @@ class Rounds:
             if row in filtered.unsound or row in filtered.failed:
                 x, P, ts_s = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
-            health, rul_h, rul_low_h, rul_high_h, nis = (v if math.isfinite(v) else None for v in told[row])
+            health, rul_h, rul_low_h, rul_high_h, nis = told[row]
             alerts = state.alerts
             peak_ms, peak_revision = state.peak_ms, state.peak_revision
             if turned[row] or alerts:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,15 +24,17 @@ from service.motor import Profile, profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 SAMPLES = 64
-ROWS = f"float[batch,{SAMPLES}] accel_m_s2, float[batch] samples, float[batch] fs_hz, float[batch,6] operating, float[batch,9] nameplate"
+PLATE = "float[batch,6] operating, float[batch,9] nameplate"
+ROWS = f"float[batch,{SAMPLES}] accel_m_s2, float[batch] samples, float[batch] fs_hz, {PLATE}"
 HEADER = '<ir_version: 9, opset_import: ["" : 17]>'
 
 ANOMALY = f"""{HEADER}
 anomaly ({ROWS}) => (float[batch] anomaly, float[batch,3] contribution)
-<int64 i0 = {{0}}, int64[1] s11 = {{11}}, int64[1] s14 = {{14}}, int64[1] one = {{1}}, int64 i20 = {{20}}, int64 i21 = {{21}}, float zero = {{0.0}},
- float[1] table = {{0.0}}> {{
+<int64 i0 = {{0}}, int64[1] s11 = {{11}}, int64[1] s14 = {{14}}, int64[1] one = {{1}}, int64 i20 = {{20}},
+ int64 i21 = {{21}}, float zero = {{0.0}}, float[1] table = {{0.0}}> {{
     wanted = Gather <axis = 1> (accel_m_s2, i0)
     root = Gather <axis = 1> (accel_m_s2, i20)
     rooted = Sqrt (root)
@@ -55,12 +56,13 @@ classifier ({ROWS}) => (float[batch,9] probability, float[batch] severity)
 
 # state = (damage, seconds): damage follows the severity half-way, seconds count dt.
 HEALTH = f"""{HEADER}
-health (double[batch,2] state, double[batch,2,2] cov, float[batch,6] operating, float[batch,9] nameplate, double[batch] severity, double[batch] dt_s)
-    => (double[batch,2] state_next, double[batch,2,2] cov_next, double[batch] health, double[batch] rul_h, double[batch] rul_low_h,
-        double[batch] rul_high_h, double[batch,1] innovation, double[batch] nis)
-<int64 i0 = {{0}}, int64 i1 = {{1}}, int64[1] one = {{1}}, int64[2] onetwo = {{1, 2}}, int64 load_at = {{2}}, int64 winding_at = {{3}},
- double zero = {{0.0}}, double half = {{0.5}}, double unit = {{1.0}}, double hundred = {{100.0}}, double two = {{2.0}}, double third = {{0.3}},
- double hot = {{200.0}}, double[1] table = {{0.0}}> {{
+health (double[batch,2] state, double[batch,2,2] cov, {PLATE}, double[batch] severity, double[batch] dt_s)
+    => (double[batch,2] state_next, double[batch,2,2] cov_next, double[batch] health, double[batch] rul_h,
+        double[batch] rul_low_h, double[batch] rul_high_h, double[batch,1] innovation, double[batch] nis)
+<int64 i0 = {{0}}, int64 i1 = {{1}}, int64[1] one = {{1}}, int64[2] onetwo = {{1, 2}}, int64 load_at = {{2}},
+ int64 winding_at = {{3}}, double zero = {{0.0}}, double half = {{0.5}}, double unit = {{1.0}},
+ double hundred = {{100.0}}, double two = {{2.0}}, double third = {{0.3}}, double hot = {{200.0}},
+ double[1] table = {{0.0}}> {{
     plant = Cast <to = 11> (operating)
     load = Gather <axis = 1> (plant, load_at)
     heavy = Greater (load, two)
