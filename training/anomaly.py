@@ -1,0 +1,132 @@
+"""The anomaly detector: an autoencoder that has only ever seen healthy machines.
+
+It looks at features that do not tell one healthy machine from another: ratios to the local background, impulsiveness,
+heat beyond what the load explains; no level and no colour. Its reconstruction error is summed by group of features, each
+group measured by what is usual on healthy machines it was not fitted to; the score is 1 at the calibrated threshold.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from training.features import BANDS, COMBS, INDEX, NAMES, Features
+
+CLAMP = 6.0
+
+
+class Group(NamedTuple):
+    """Features whose error is one column of ``contribution``."""
+
+    name: str
+    features: tuple[str, ...]
+
+
+GROUPS: tuple[Group, ...] = (
+    *(
+        Group(
+            f"envelope_{band}", (*(f"comb_{comb}_{band}" for comb, _ in COMBS), f"peak_{band}", f"impulse_{band}")
+        )
+        for band, _, _ in BANDS
+    ),
+    Group("shape", ("kurtosis", "crest")),
+    Group("thermal", ("winding_excess", "housing_excess", "resistance_ratio")),
+    Group("load", ("load_pu", "current_pu")),
+)
+"""Groups of features, in the order of the contribution columns."""
+
+
+class Autoencoder(nn.Module):
+    """Features ``(B, len(NAMES))`` to score ``(B,)`` and contribution ``(B, len(GROUPS))``."""
+
+    columns: Tensor
+    mean: Tensor
+    scale: Tensor
+    membership: Tensor
+    usual: Tensor
+    threshold: Tensor
+
+    def __init__(self, width: int = 40, bottleneck: int = 10) -> None:
+        super().__init__()
+        names = [name for group in GROUPS for name in group.features]
+        self.register_buffer("columns", torch.tensor([INDEX[name] for name in names]))
+        self.register_buffer("mean", torch.zeros(len(names)))
+        self.register_buffer("scale", torch.ones(len(names)))
+        member = torch.zeros(len(names), len(GROUPS))
+        for column, group in enumerate(GROUPS):
+            for name in group.features:
+                member[names.index(name), column] = 1.0 / len(group.features)
+        self.register_buffer("membership", member)
+        self.register_buffer("usual", torch.ones(len(GROUPS)))
+        self.register_buffer("threshold", torch.ones(1))
+        self.encoder = nn.Sequential(nn.Linear(len(names), width), nn.ReLU(), nn.Linear(width, bottleneck))
+        self.decoder = nn.Sequential(nn.Linear(bottleneck, width), nn.ReLU(), nn.Linear(width, len(names)))
+
+    def error(self, features: Tensor) -> Tensor:
+        """Mean squared error of each group, ``(B, len(GROUPS))``."""
+        mine = torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
+        missed = mine - self.decoder(self.encoder(mine))
+        return torch.matmul(missed * missed, self.membership)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Score, 1 at the threshold, and each group's share of it (adds up to 1)."""
+        relative = self.error(features) / self.usual
+        strong = relative * relative
+        total = strong.sum(dim=1, keepdim=True) + 1e-6
+        return (torch.sqrt(total) / self.threshold).squeeze(1), strong / total
+
+
+class Anomaly(nn.Module):
+    """The graph: raw window in, ``anomaly (B,)`` and ``contribution (B, K)`` out."""
+
+    def __init__(self, features: Features, autoencoder: Autoencoder) -> None:
+        super().__init__()
+        self.features = features
+        self.autoencoder = autoencoder
+
+    def forward(
+        self, accel_m_s2: Tensor, samples: Tensor, fs_hz: Tensor, operating: Tensor, nameplate: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs as in ``service.contract.manifest``."""
+        anomaly, contribution = self.autoencoder(self.features(accel_m_s2, samples, fs_hz, operating, nameplate))
+        return anomaly, contribution
+
+
+def fit(features: Tensor, *, epochs: int, generator: torch.Generator) -> Autoencoder:
+    """An autoencoder fitted to features ``(N, len(NAMES))`` of healthy machines."""
+    model = Autoencoder()
+    mine = features[:, model.columns]
+    model.mean.copy_(mine.mean(dim=0))
+    model.scale.copy_(1.0 / mine.std(dim=0).clamp(min=0.05))
+    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
+    batch = 512
+    steps = max(1, epochs * (len(features) // batch))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    for _ in range(steps):
+        rows = torch.randint(len(features), (batch,), generator=generator)
+        loss = model.error(features[rows]).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return model.eval()
+
+
+def calibrate(model: Autoencoder, features: Tensor, *, false_alarm_rate: float) -> None:
+    """Sets the groups' usual error and the threshold from healthy motors the model has not seen, in place.
+
+    Args:
+        model: a fitted autoencoder.
+        features: ``(N, len(NAMES))`` of held-out healthy motors.
+        false_alarm_rate: share of their windows that may score above 1.
+    """
+    with torch.no_grad():
+        model.usual.copy_(torch.quantile(model.error(features), 0.98, dim=0).clamp(min=1e-3))
+        model.threshold.fill_(1.0)
+        score, _ = model(features)
+        model.threshold.fill_(torch.quantile(score, 1.0 - false_alarm_rate).item())
+
+
+assert {name for group in GROUPS for name in group.features} <= set(NAMES)

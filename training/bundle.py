@@ -1,0 +1,248 @@
+"""The bundle folder: graphs, manifest and golden vectors, written complete and proven before it replaces another."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+import torch
+
+from service import bundle as edge
+from service.contract.manifest import (
+    MANIFEST_FILE,
+    AlarmSpec,
+    GoldenSpec,
+    GraphSpec,
+    HealthSpec,
+    Manifest,
+    TensorSpec,
+    WindowSpec,
+)
+from service.contract.signals import NAMEPLATE, OPERATING
+from training import health
+from training.anomaly import GROUPS, Anomaly
+from training.classifier import CLASSES, Classifier
+from training.export import IR_VERSION, OPSET, export
+from training.spectrum import SAMPLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from simulator.dataset import Windows
+
+MIN_SAMPLES = SAMPLES // 2
+FS_HZ = (10_000.0, 26_000.0)
+GOLDEN_FILE = "golden.npz"
+NAME = "motortwin"
+LIMIT_BYTES = 2_000_000
+"""A bundle travels over thin lines and stands in the repository."""
+
+GraphName = Literal["anomaly", "classifier", "health"]
+_BATCH: Literal["batch"] = "batch"
+_ROWS: dict[str, TensorSpec] = {
+    "accel_m_s2": TensorSpec(dtype="float32", shape=(_BATCH, SAMPLES)),
+    "samples": TensorSpec(dtype="float32", shape=(_BATCH,)),
+    "fs_hz": TensorSpec(dtype="float32", shape=(_BATCH,)),
+    "operating": TensorSpec(dtype="float32", shape=(_BATCH, len(OPERATING))),
+    "nameplate": TensorSpec(dtype="float32", shape=(_BATCH, len(NAMEPLATE))),
+}
+_STATES = len(health.STATE_NAMES)
+_SCALAR = TensorSpec(dtype="float64", shape=(_BATCH,))
+
+INPUTS: dict[GraphName, dict[str, TensorSpec]] = {
+    "anomaly": _ROWS,
+    "classifier": _ROWS,
+    "health": {
+        "state": TensorSpec(dtype="float64", shape=(_BATCH, _STATES)),
+        "cov": TensorSpec(dtype="float64", shape=(_BATCH, _STATES, _STATES)),
+        "operating": _ROWS["operating"],
+        "nameplate": _ROWS["nameplate"],
+        "severity": _SCALAR,
+        "dt_s": _SCALAR,
+    },
+}
+OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
+    "anomaly": {
+        "anomaly": TensorSpec(dtype="float32", shape=(_BATCH,)),
+        "contribution": TensorSpec(dtype="float32", shape=(_BATCH, len(GROUPS))),
+    },
+    "classifier": {
+        "probability": TensorSpec(dtype="float32", shape=(_BATCH, len(CLASSES))),
+        "severity": TensorSpec(dtype="float32", shape=(_BATCH,)),
+    },
+    "health": {
+        "state_next": TensorSpec(dtype="float64", shape=(_BATCH, _STATES)),
+        "cov_next": TensorSpec(dtype="float64", shape=(_BATCH, _STATES, _STATES)),
+        "health": _SCALAR,
+        "rul_h": _SCALAR,
+        "rul_low_h": _SCALAR,
+        "rul_high_h": _SCALAR,
+        "innovation": TensorSpec(dtype="float64", shape=(_BATCH, len(health.INNOVATION_NAMES))),
+        "nis": _SCALAR,
+    },
+}
+
+
+class BundleTooLargeError(ValueError):
+    """The files together exceed what a bundle may weigh."""
+
+
+class Models(NamedTuple):
+    """The three modules, fitted, in evaluation mode."""
+
+    anomaly: Anomaly
+    classifier: Classifier
+    health: health.Health
+
+
+class Written(NamedTuple):
+    """A bundle that was written and proven."""
+
+    digest: str
+    size_bytes: int
+    nodes: dict[str, int]
+
+
+def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
+    """Filter inputs for every window's operating point: new and old states, long and no steps, missing values, rubbish."""
+    count = len(sample.fs_hz)
+    state = np.tile(np.array(health.INITIAL_STATE), (count, 1))
+    state += np.linspace(0.0, 1.0, count)[:, None] * np.array([60.0, 30.0, 0.8, 3.0, 0.05])
+    cov = np.tile(np.diag(np.square(health.INITIAL_SD)), (count, 1, 1)) * np.linspace(1.0, 0.05, count)[:, None, None]
+    state[0], cov[0] = health.INITIAL_STATE, np.diag(np.square(health.INITIAL_SD))
+    state[-1, 2] = np.nan
+    severity = np.clip(sample.severity.max(axis=1).astype(np.float64), 0.0, 1.0)
+    severity[1::4] = np.nan
+    dt_s = np.array([0.0, 1.0, 60.0, 3600.0, 86_400.0, 1e9])[np.arange(count) % 6]
+    return {
+        "state": state,
+        "cov": cov,
+        "operating": sample.operating,
+        "nameplate": sample.nameplate,
+        "severity": severity,
+        "dt_s": dt_s,
+    }
+
+
+def window_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
+    """Inputs of the two window graphs."""
+    return {name: getattr(sample, name) for name in _ROWS}
+
+
+def write(
+    folder: Path,
+    models: Models,
+    sample: Windows,
+    *,
+    alarms: Mapping[str, AlarmSpec],
+    seed: int,
+    training: Mapping[str, str],
+    metrics: Mapping[str, float],
+) -> Written:
+    """Exports the models, proves them with the edge's own loader, then puts them in the folder's place.
+
+    Args:
+        folder: replaced as a whole, or left untouched if anything fails.
+        models: what to export.
+        sample: windows that become golden vectors, with missing values among them.
+        alarms: per condition.
+        seed: of the training.
+        training: how the bundle was made.
+        metrics: held-out figures.
+
+    Raises:
+        service.errors.BundleError: the edge would refuse the bundle.
+        BundleTooLargeError: the files weigh more than ``LIMIT_BYTES``.
+    """
+    feeds: dict[GraphName, dict[str, NDArray[np.generic]]] = {
+        "anomaly": window_feeds(sample),
+        "classifier": window_feeds(sample),
+        "health": health_feeds(sample),
+    }
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir(mode=0o755)
+        graphs: dict[GraphName, GraphSpec] = {}
+        nodes: dict[str, int] = {}
+        vectors: dict[str, NDArray[np.generic]] = {}
+        for name in feeds:
+            module = getattr(models, name)
+            inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in feeds[name].items()}
+            metadata = {"graph": name, "opset": str(OPSET), "ir": str(IR_VERSION), "seed": str(seed)}
+            if name == "classifier":
+                metadata["classes"] = ",".join(CLASSES)
+            exported = export(module, name, inputs, list(OUTPUTS[name]), metadata)
+            file = f"{name}.onnx"
+            (fresh / file).write_bytes(exported.raw)
+            nodes[name] = exported.nodes
+            graphs[name] = GraphSpec(
+                file=file, sha256=_sha256(exported.raw), opset=OPSET, inputs=INPUTS[name], outputs=OUTPUTS[name]
+            )
+            with torch.no_grad():
+                answers = module(*inputs.values())
+            vectors |= {f"{name}.{key}": value for key, value in feeds[name].items()}
+            vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
+        golden = _packed(vectors)
+        (fresh / GOLDEN_FILE).write_bytes(golden)
+        manifest = Manifest(
+            name=NAME,
+            version=1,
+            graphs=graphs,
+            window=WindowSpec(samples=SAMPLES, min_samples=MIN_SAMPLES, fs_hz=FS_HZ),
+            classes=CLASSES,
+            bands=tuple(group.name for group in GROUPS),
+            alarms=dict(alarms),
+            health=health_spec(),
+            golden=GoldenSpec(file=GOLDEN_FILE, sha256=_sha256(golden), rtol=1e-3, atol=1e-3),
+            seed=seed,
+            training=dict(training),
+            metrics=dict(metrics),
+        )
+        (fresh / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
+        size = sum(file.stat().st_size for file in fresh.iterdir())
+        if size > LIMIT_BYTES:
+            raise BundleTooLargeError(f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller")
+        digest = edge.load(fresh, prove=True).digest
+        _replace(folder, fresh, Path(scratch) / "old")
+    return Written(digest, size, nodes)
+
+
+def health_spec() -> HealthSpec:
+    """The filter's names and the state of a motor seen for the first time."""
+    cov = np.diag(np.square(health.INITIAL_SD))
+    return HealthSpec(
+        schema_id=health.SCHEMA_ID,
+        state_names=health.STATE_NAMES,
+        initial_state=health.INITIAL_STATE,
+        initial_cov=tuple(tuple(float(value) for value in row) for row in cov),
+        innovation_names=health.INNOVATION_NAMES,
+        max_dt_s=health.MAX_DT_S,
+    )
+
+
+def _replace(folder: Path, fresh: Path, old: Path) -> None:
+    """Puts ``fresh`` in ``folder``'s place; whoever looks sees a whole bundle or, for an instant, none."""
+    if folder.exists():
+        folder.rename(old)
+    fresh.rename(folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _packed(vectors: Mapping[str, NDArray[np.generic]]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **vectors)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

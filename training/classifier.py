@@ -1,0 +1,226 @@
+"""The fault classifier: raw window in; a probability for every fault, and the severity, out.
+
+Three small networks, one for each family of faults, each seeing only the features whose physics is that family's: a hot
+winding can't be read as a cracked race, and a machine's colour can't be read as anything. Faults are independent labels;
+each has its own estimate of severity, and the window's severity is the largest one of a fault that is thought present.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from service.contract.faults import BEARING_FAULTS, Fault
+from training.features import BANDS, COMBS, INDEX, LINES, NAMES, SHAFT_ORDERS, Features
+
+CLASSES: tuple[Fault, ...] = tuple(Fault)
+CLAMP = 5.0
+"""Standardised features are cut here: beyond, more is not told from much."""
+
+_BAND_NAMES = [name for name, _, _ in BANDS]
+_SHAPE = [*(f"impulse_{band}" for band in _BAND_NAMES), "kurtosis", "crest"]
+
+
+class Family(NamedTuple):
+    """Faults told apart from the same features."""
+
+    name: str
+    faults: tuple[Fault, ...]
+    features: tuple[str, ...]
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "bearing",
+        BEARING_FAULTS,
+        (
+            *(f"{line.name}_{kind}" for kind in ("best", "mean") for line in LINES),
+            *(f"comb_{comb}_{band}" for comb, _ in COMBS for band in _BAND_NAMES),
+            *(f"peak_{band}" for band in _BAND_NAMES),
+            *_SHAPE,
+        ),
+    ),
+    Family(
+        "mechanical",
+        (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS),
+        (
+            *(f"order_{order:g}_{kind}" for kind in ("ratio", "velocity") for order in SHAFT_ORDERS),
+            *(f"shaft{harmonic}_{kind}" for kind in ("best", "mean") for harmonic in (1, 2, 3)),
+            *(f"comb_shaft_{band}" for band in _BAND_NAMES),
+            *_SHAPE,
+            "level_velocity",
+            "has_order",
+            "load_pu",
+            "has_load",
+        ),
+    ),
+    Family(
+        "thermal",
+        (Fault.COOLING, Fault.OVERLOAD),
+        (
+            "speed_pu",
+            "current_pu",
+            "load_pu",
+            "winding_rise_pu",
+            "housing_rise_pu",
+            "gradient_pu",
+            "winding_excess",
+            "housing_excess",
+            "resistance_ratio",
+            "has_current",
+            "has_load",
+            "has_winding",
+            "has_housing",
+        ),
+    ),
+)
+
+
+class Head(nn.Module):
+    """One family: standardised features to a logit and a severity for each of its faults."""
+
+    columns: Tensor
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, family: Family, width: int) -> None:
+        super().__init__()
+        self.register_buffer("columns", torch.tensor([INDEX[name] for name in family.features]))
+        self.register_buffer("mean", torch.zeros(len(family.features)))
+        self.register_buffer("scale", torch.ones(len(family.features)))
+        self.net = nn.Sequential(
+            nn.Linear(len(family.features), width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1)
+        )
+        self.logit = nn.Linear(width, len(family.faults))
+        self.severity = nn.Linear(width, len(family.faults))
+
+    def standardise(self, features: Tensor) -> None:
+        """Takes mean and deviation from training features ``(N, len(NAMES))``."""
+        mine = features[:, self.columns]
+        self.mean.copy_(mine.mean(dim=0))
+        self.scale.copy_(1.0 / mine.std(dim=0).clamp(min=0.05))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and severities (0..1), ``(B, faults of this family)`` each."""
+        mine = torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
+        hidden = self.net(mine)
+        return self.logit(hidden), torch.sigmoid(self.severity(hidden))
+
+
+class Network(nn.Module):
+    """What is learned: features ``(B, len(NAMES))`` to calibrated probabilities and severities in class order."""
+
+    order: Tensor
+    gain: Tensor
+    bias: Tensor
+    is_bearing: Tensor
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        self.heads = nn.ModuleList(Head(family, width) for family in FAMILIES)
+        flat = [fault for family in FAMILIES for fault in family.faults]
+        self.register_buffer("order", torch.tensor([flat.index(fault) for fault in CLASSES]))
+        self.register_buffer("gain", torch.ones(len(CLASSES)))
+        self.register_buffer("bias", torch.zeros(len(CLASSES)))
+        self.register_buffer("is_bearing", torch.tensor([float(fault in BEARING_FAULTS) for fault in CLASSES]))
+
+    def standardise(self, features: Tensor) -> None:
+        """Takes every head's mean and deviation from training features."""
+        for head in self.heads:
+            assert isinstance(head, Head)
+            head.standardise(features)
+
+    def logits(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Uncalibrated logits and severities ``(B, C)``."""
+        pairs = [head(features) for head in self.heads]
+        logit = torch.cat([pair[0] for pair in pairs], dim=1)[:, self.order]
+        return logit, torch.cat([pair[1] for pair in pairs], dim=1)[:, self.order]
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Probability ``(B, C)`` and severity ``(B,)``; a bearing fault is never named without geometry and speed."""
+        logit, severity = self.logits(features)
+        has_bearing = features[:, INDEX["has_bearing"]].unsqueeze(1)
+        probability = torch.sigmoid(logit * self.gain + self.bias) * (1.0 - self.is_bearing * (1.0 - has_bearing))
+        present = torch.clamp(2.0 * probability - 0.5, 0.0, 1.0)
+        return probability, (severity * present).amax(dim=1)
+
+
+class Classifier(nn.Module):
+    """The graph: raw window in, ``probability (B, C)`` and ``severity (B,)`` out."""
+
+    def __init__(self, features: Features, network: Network) -> None:
+        super().__init__()
+        self.features = features
+        self.network = network
+
+    def forward(
+        self, accel_m_s2: Tensor, samples: Tensor, fs_hz: Tensor, operating: Tensor, nameplate: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Inputs as in ``service.contract.manifest``."""
+        probability, severity = self.network(self.features(accel_m_s2, samples, fs_hz, operating, nameplate))
+        return probability, severity
+
+
+def fit(
+    features: Tensor, severity: Tensor, *, epochs: int, generator: torch.Generator, width: int = 64
+) -> Network:
+    """A network fitted to features ``(N, len(NAMES))`` and true severities ``(N, C)`` in 0..1.
+
+    A fault counts as present from the first trace of it, yet a faint one weighs little: what cannot be seen in the signal
+    should not move the network. Absence always weighs fully.
+    """
+    network = Network(width)
+    network.standardise(features)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
+    batch = 512
+    steps = max(1, epochs * (len(features) // batch))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
+    present = (severity > 0.0).float()
+    weight = torch.where(present > 0.0, torch.clamp(severity / 0.3, 0.02, 1.0), torch.ones_like(severity))
+    network.train()
+    for _ in range(steps):
+        rows = torch.randint(len(features), (batch,), generator=generator)
+        noisy = features[rows]
+        logit, estimate = network.logits(noisy)
+        label, w = present[rows], weight[rows]
+        crossed = nn.functional.binary_cross_entropy_with_logits(logit, label * 0.99 + 0.005, reduction="none") * w
+        missed = (estimate - severity[rows]).square() * (0.15 + 4.0 * label)
+        loss = crossed.mean() + missed.mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+    return network.eval()
+
+
+def calibrate(network: Network, features: Tensor, severity: Tensor) -> None:
+    """Platt scaling per class on held-out motors: ``p = sigmoid(gain logit + bias)`` (Platt 1999), in place.
+
+    Rows with a faint fault (severity under 0.2) are left out, as in them presence is a matter of definition.
+    """
+    with torch.no_grad():
+        logit, _ = network.logits(features)
+    for column in range(logit.shape[1]):
+        truth = severity[:, column]
+        rows = (truth == 0.0) | (truth >= 0.2)
+        label = (truth[rows] > 0.0).float()
+        if label.sum() < 10 or (1.0 - label).sum() < 10:
+            continue
+        gain, bias = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+        optimiser = torch.optim.LBFGS([gain, bias], max_iter=50)
+        mine = logit[rows, column]
+
+        def closure(gain: Tensor = gain, bias: Tensor = bias, mine: Tensor = mine, label: Tensor = label) -> Tensor:
+            optimiser.zero_grad()
+            loss = nn.functional.binary_cross_entropy_with_logits(mine * gain + bias, label)
+            loss.backward()
+            return loss
+
+        optimiser.step(closure)
+        network.gain[column] = gain.detach().clamp(0.2, 3.0).item()
+        network.bias[column] = bias.detach().clamp(-5.0, 5.0).item()
+
+
+assert {name for family in FAMILIES for name in family.features} <= set(NAMES)

@@ -1,0 +1,212 @@
+"""Training data from the twin: windows, made rougher than the twin makes them, reduced to features by many processes.
+
+Nothing real is in here. What the twin cannot know of other people's machines is drawn at random over wide ranges: the
+colour that a mounting gives the spectrum, foreign tones, electrical noise, knocks that belong to no bearing, coarse
+converters, plates that name another bearing.
+
+A chunk of windows is drawn from ``(seed, chunk)`` alone, so the data do not depend on the number of workers. Motors are
+numbered through, and a split is always one by motor.
+"""
+
+from __future__ import annotations
+
+import zlib
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from service.contract.bearing import CATALOGUE
+from service.contract.faults import BEARING_FAULTS, Fault
+from service.contract.signals import NAMEPLATE, OPERATING
+from simulator import dataset
+from training.features import Features
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from simulator.dataset import Windows
+
+CHUNK = 1024
+"""Windows drawn together."""
+_BATCH = 64
+_MOTORS_APART = 1_000_000
+
+_ORDERS_FROM = NAMEPLATE.index("ftf")
+_THERMAL = [list(Fault).index(fault) for fault in (Fault.COOLING, Fault.OVERLOAD)]
+_BEARING = [list(Fault).index(fault) for fault in BEARING_FAULTS]
+_IMBALANCE_TO_LOOSENESS = [
+    list(Fault).index(fault) for fault in (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Features ``(N, F)`` float32, true severities ``(N, C)`` float32 and motors ``(N,)`` int64 of ``N`` windows."""
+
+    features: NDArray[np.float32]
+    severity: NDArray[np.float32]
+    motor: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.motor)
+
+    def rows(self, keep: NDArray[np.bool_]) -> Table:
+        """The rows where ``keep``."""
+        return Table(self.features[keep], self.severity[keep], self.motor[keep])
+
+    @property
+    def healthy(self) -> NDArray[np.bool_]:
+        """Rows without any fault, ``(N,)``."""
+        return ~(self.severity > 0.0).any(axis=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Three tables with no motor in common: to fit, to calibrate, and to report on."""
+
+    fit: Table
+    calibrate: Table
+    report: Table
+
+
+def table(count: int, *, seed: int, workers: int, healthy_share: float, told: Callable[[int, int], None]) -> Table:
+    """Features of ``count`` windows.
+
+    Args:
+        count: windows, rounded up to whole chunks.
+        seed: of everything random.
+        workers: processes.
+        healthy_share: share of windows without a fault.
+        told: called with windows done and windows wanted.
+    """
+    chunks = -(-count // CHUNK)
+    job = partial(_chunk, seed, healthy_share)
+    parts: list[Table] = []
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for part in pool.map(job, range(chunks)):
+            parts.append(part)
+            told(len(parts) * CHUNK, chunks * CHUNK)
+    return Table(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Table)))
+
+
+def split(whole: Table, seed: int) -> Split:
+    """By motor, before anything is fitted: 70 % to fit, 15 % to calibrate, 15 % to report on."""
+    share = np.array([zlib.crc32(f"{seed}:{motor}".encode()) % 100 for motor in whole.motor])
+    return Split(whole.rows(share < 70), whole.rows((share >= 70) & (share < 85)), whole.rows(share >= 85))
+
+
+def windows(count: int, *, seed: int, healthy_share: float) -> Windows:
+    """Rough windows with their waveforms, for golden vectors and tests; ``count`` of them from one stream."""
+    rng = np.random.default_rng((seed, 1))
+    return roughened(dataset.windows(count, seed=seed, healthy_share=healthy_share), rng)
+
+
+def features_of(sample: Windows) -> NDArray[np.float32]:
+    """Features ``(n, F)`` of windows, by the module that the graphs are made from."""
+    model = Features().eval()
+    out = []
+    with torch.no_grad():
+        for start in range(0, len(sample.fs_hz), _BATCH):
+            part = slice(start, start + _BATCH)
+            columns = (sample.accel_m_s2, sample.samples, sample.fs_hz, sample.operating, sample.nameplate)
+            out.append(model(*(torch.from_numpy(np.ascontiguousarray(column[part])) for column in columns)).numpy())
+    return np.concatenate(out)
+
+
+def _chunk(seed: int, healthy_share: float, index: int) -> Table:
+    torch.set_num_threads(1)
+    stream = seed * 100_003 + index
+    sample = windows(CHUNK, seed=stream, healthy_share=healthy_share)
+    return Table(features_of(sample), sample.severity, sample.motor + index * _MOTORS_APART)
+
+
+def roughened(sample: Windows, rng: np.random.Generator) -> Windows:
+    """The windows as a machine nobody modelled might give them; severities follow what can still be told.
+
+    A fault that the remaining inputs cannot show counts as absent: temperature faults without temperatures, a bearing
+    fault under a plate that names another bearing.
+    """
+    accel = sample.accel_m_s2.astype(np.float32, copy=True)
+    rows, length = accel.shape
+    valid = np.arange(length) < sample.samples[:, None]
+    rms = np.sqrt((accel**2 * valid).sum(axis=1) / sample.samples)
+
+    coloured = np.flatnonzero(rng.random(rows) < 0.4)
+    accel[coloured] = _coloured(accel[coloured], rng)
+    noisy = np.flatnonzero(rng.random(rows) < 0.25)
+    level = rms[noisy] * 10.0 ** rng.uniform(-1.5, -0.3, noisy.size)
+    accel[noisy] += level[:, None].astype(np.float32) * rng.standard_normal((noisy.size, length), dtype=np.float32)
+    _add_tones(accel, rms, sample, rng)
+    _add_knocks(accel, rms, rng)
+    coarse = np.flatnonzero(rng.random(rows) < 0.1)
+    step = (rms[coarse] * rng.uniform(0.02, 0.3, coarse.size)).astype(np.float32)[:, None] + 1e-6
+    accel[coarse] = np.rint(accel[coarse] / step) * step
+    accel *= valid
+
+    operating, nameplate, severity = sample.operating.copy(), sample.nameplate.copy(), sample.severity.copy()
+    bare = rng.random(rows) < 0.1
+    operating[np.ix_(bare, [OPERATING.index(name) for name in OPERATING[1:]])] = np.nan
+    other = np.flatnonzero(rng.random(rows) < 0.05)
+    catalogue = np.array([geometry.orders() for geometry in CATALOGUE.values()], dtype=np.float32)
+    mistaken = catalogue[rng.integers(0, len(catalogue), other.size)]
+    apart = np.abs(mistaken / np.nan_to_num(nameplate[other, _ORDERS_FROM:], nan=1.0) - 1.0).min(axis=1) > 0.05
+    other, mistaken = other[apart], mistaken[apart]
+    nameplate[other, _ORDERS_FROM:] = mistaken
+    severity[np.ix_(other, _BEARING)] = 0.0
+    _forget_unseen(operating, nameplate, severity)
+    return replace(sample, accel_m_s2=accel, operating=operating, nameplate=nameplate, severity=severity)
+
+
+def _forget_unseen(
+    operating: NDArray[np.float32], nameplate: NDArray[np.float32], severity: NDArray[np.float32]
+) -> None:
+    missing = np.isnan(operating)
+    at = OPERATING.index
+    warm = ~missing[:, at("ambient_c")] & ~(missing[:, at("winding_c")] & missing[:, at("housing_c")])
+    effort = ~missing[:, at("load")] | (~missing[:, at("current_a")] & ~np.isnan(nameplate[:, 1]))
+    severity[~(warm & effort), _THERMAL[0]] = 0.0
+    severity[~effort, _THERMAL[1]] = 0.0
+    severity[np.ix_(np.isnan(nameplate[:, _ORDERS_FROM]), _BEARING)] = 0.0
+
+
+def _coloured(accel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Through a random smooth filter: a few waves over the spectrum of up to some 12 dB above 300 Hz or so."""
+    rows, length = accel.shape
+    bins = length // 2 + 1
+    grid = np.linspace(0.0, 1.0, bins)
+    waves = np.cos(np.pi * np.outer(np.arange(1, 9), grid))
+    height = rng.normal(0.0, 0.45, (rows, 8)) / np.sqrt(np.arange(1, 9))
+    # Low orders keep their level: velocities are told in mm/s, whatever resonates above.
+    onset = np.clip((grid - 0.05) / 0.05, 0.0, 1.0)
+    gain = np.exp((height @ waves) * onset).astype(np.float32)
+    return np.fft.irfft(np.fft.rfft(accel) * gain, length).astype(np.float32)
+
+
+def _add_tones(accel: NDArray[np.float32], rms: NDArray[np.float32], sample: Windows, rng: np.random.Generator) -> None:
+    """Up to three foreign tones, some of them amplitude-modulated, in place."""
+    rows, length = accel.shape
+    time = np.arange(length, dtype=np.float32)
+    for row in np.flatnonzero(rng.random(rows) < 0.2):
+        for _ in range(rng.integers(1, 4)):
+            frequency = rng.uniform(0.02, 0.48)
+            tone = np.sin(2.0 * np.pi * (frequency * time + rng.random()))
+            beat = rng.uniform(3.0, 60.0) / sample.fs_hz[row]
+            tone *= 1.0 + rng.uniform(0.0, 0.8) * (rng.random() < 0.4) * np.sin(2.0 * np.pi * (beat * time + rng.random()))
+            accel[row] += (rms[row] * 10.0 ** rng.uniform(-1.2, 0.0) * tone).astype(np.float32)
+
+
+def _add_knocks(accel: NDArray[np.float32], rms: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Ringing knocks at random times, which belong to no order, in place."""
+    rows, length = accel.shape
+    for row in np.flatnonzero(rng.random(rows) < 0.06):
+        ring = np.arange(256, dtype=np.float32)
+        pulse = np.exp(-ring / rng.uniform(8.0, 60.0)) * np.sin(2.0 * np.pi * rng.uniform(0.05, 0.45) * ring)
+        for at in rng.integers(0, length - 256, rng.integers(1, 8)):
+            accel[row, at : at + 256] += (rms[row] * rng.uniform(1.0, 8.0) * pulse).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Rare failures, made and judged. (map follows)"""
