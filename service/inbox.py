@@ -9,10 +9,27 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from service.mqtt import Delivery
+    from service.mqtt import Delivery, Token
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A note: the session with the broker stands; ``kept`` when the broker remembered us."""
+
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A note: the broker holds a publication, or (not ``accepted``) refused it."""
+
+    token: Token
+    accepted: bool
+
 
 ShedReason = Literal["queue_full", "queue_bytes"]
 
@@ -29,6 +46,8 @@ class Inbox:
         self._next = 0
         self._arrival = threading.Condition()
         self._woken = False
+        self.notes: deque[Connected | Acknowledged] = deque()
+        """What the broker's thread tells the worker besides deliveries, in order."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -50,7 +69,7 @@ class Inbox:
         return shed
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
-        """What waits, at most ``limit``; waits for the first one, not for more. Empty after ``timeout_s`` or ``wake``."""
+        """What waits, at most ``limit``; waits for the first, not for more. Empty after ``timeout_s`` or ``wake``."""
         with self._arrival:
             if not self._items and not self._woken:
                 self._arrival.wait(timeout_s)
@@ -64,9 +83,18 @@ class Inbox:
             self._woken = True
             self._arrival.notify()
 
+    def leave(self, note: Connected | Acknowledged) -> None:
+        """Leave a note for the worker and wake it."""
+        self.notes.append(note)
+        self.wake()
+
     def _displaced(self, topic: str) -> Delivery:
         waiting = self._by_topic.get(topic)
-        return self._removed(waiting[0] if waiting else next(iter(self._items)))
+        if waiting:
+            return self._removed(waiting[0])
+        # births are rare and small, and without one every reading of its motor is refused
+        oldest_reading = next((key for key, item in self._items.items() if item.topic.endswith("/reading")), None)
+        return self._removed(next(iter(self._items)) if oldest_reading is None else oldest_reading)
 
     def _removed(self, key: int) -> Delivery:
         delivery = self._items.pop(key)

@@ -19,18 +19,23 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service.errors import SettingsError
-from service.settings import MqttSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from paho.mqtt.reasoncodes import ReasonCode
+
+    from service.settings import MqttSettings
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +43,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _HANDSHAKE_TIMEOUT_S = 10.0
 _RETRY_FIRST_S = 0.5
 _READ_BURST = 64
+_IDLE_S = 0.5
 _MAX_INFLIGHT = 100
 _UNSUPPORTED_PROTOCOL = {"Unsupported protocol version"}
 _V5: Literal["5"] = "5"
@@ -209,7 +215,7 @@ class Link(threading.Thread):
         try:
             self._credentials(client)
             if self._protocol == _V5:
-                properties = Properties(PacketTypes.CONNECT)
+                properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
                 properties.SessionExpiryInterval = self._settings.session_expiry_s
                 properties.ReceiveMaximum = self._settings.receive_maximum
                 client.connect(
@@ -238,33 +244,38 @@ class Link(threading.Thread):
     def _serve(self, client: paho.Client) -> None:
         """Move bytes until the socket is gone."""
         sock = client.socket()
-        opened = time.monotonic()
+        opened_s = time.monotonic()
+        writing = False
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_receive, selectors.EVENT_READ)
             if sock is not None:
                 selector.register(sock, selectors.EVENT_READ)
-            writing = False
             while sock is not None and client.socket() is sock:
                 if client.want_write() != writing:
                     writing = not writing
                     selector.modify(sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0))
-                pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-                for key, events in selector.select(0.0 if pending else 0.5):
-                    if key.fileobj is self._wake_receive:
-                        with contextlib.suppress(BlockingIOError):
-                            self._wake_receive.recv(4096)
-                    elif events & selectors.EVENT_READ:
-                        self._read(client)
-                if pending:
-                    self._read(client)
-                if client.want_write():
-                    client.loop_write()
-                client.loop_misc()
-                if not self._answered and time.monotonic() - opened > _HANDSHAKE_TIMEOUT_S:
-                    client.disconnect()
-                    return
+                self._exchange(client, sock, selector)
                 if self._stopping.is_set() and not client.want_write():
                     return
+                if not self._answered and time.monotonic() - opened_s > _HANDSHAKE_TIMEOUT_S:
+                    client.disconnect()
+                    return
+
+    def _exchange(self, client: paho.Client, sock: Any, selector: selectors.BaseSelector) -> None:
+        """Wait for the socket or a caller, then read and write what can be."""
+        # a TLS record may have brought more than was read: the socket itself would not say so
+        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        for key, events in selector.select(0.0 if pending else _IDLE_S):
+            if key.fileobj is self._wake_receive:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_receive.recv(4096)
+            elif events & selectors.EVENT_READ:
+                self._read(client)
+        if pending:
+            self._read(client)
+        if client.want_write():
+            client.loop_write()
+        client.loop_misc()
 
     def _read(self, client: paho.Client) -> None:
         """Read packets for as long as messages keep coming, at most a burst, so that writing is not starved."""
@@ -280,7 +291,7 @@ class Link(threading.Thread):
         self._generation += 1
         v5 = self._protocol == _V5
         client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2,
+            CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if v5 else False,
             protocol=paho.MQTTv5 if v5 else paho.MQTTv311,
@@ -300,9 +311,11 @@ class Link(threading.Thread):
         return client
 
     def _secure(self, client: paho.Client) -> None:
-        files = (self._settings.ca_file, self._settings.cert_file, self._settings.key_file)
+        settings = self._settings
+        files = (settings.ca_file, settings.cert_file, settings.key_file)
+        ca, certificate, key = (str(path) if path else None for path in files)
         try:
-            client.tls_set(*(str(path) if path else None for path in files))
+            client.tls_set(ca, certificate, key)
         except (OSError, ssl.SSLError, ValueError) as error:
             raise SettingsError(f"mqtt.ca_file, cert_file or key_file cannot be used: {error}") from error
 
@@ -338,8 +351,10 @@ class Link(threading.Thread):
                 self._answered = False
             client.disconnect()
             return
-        options = SubscribeOptions(qos=1)
-        client.subscribe([(name, options if self._protocol == _V5 else 1) for name in self._filters])
+        if self._protocol == _V5:
+            client.subscribe([(name, SubscribeOptions(qos=1)) for name in self._filters])
+        else:
+            client.subscribe([(name, 1) for name in self._filters])
         if not flags.session_present:
             # acknowledgements of a session that the broker forgot would name other messages now
             self._session += 1
@@ -365,13 +380,11 @@ class Link(threading.Thread):
             topic = message.topic
         except UnicodeDecodeError:
             topic = "?"
-        payload = message.payload
+        payload = message.payload if isinstance(message.payload, bytes) else bytes(message.payload)
         token = Token(self._session, message.mid) if message.qos else None
         if self._listener is not None:
             self._listener.delivered(
-                Delivery(
-                    topic, payload, len(payload), message.retain, message.dup, time.perf_counter(), token
-                )
+                Delivery(topic, payload, len(payload), message.retain, message.dup, time.perf_counter(), token)
             )
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:

@@ -33,12 +33,12 @@ class Entry:
 class Outbox:
     """Waiting alerts, in order. One thread owns it; ``Store`` keeps its rows."""
 
-    def __init__(self, rows: Iterable[tuple[int, str, bytes]] = ()) -> None:
-        self._waiting: dict[int, Entry] = {number: Entry(number, topic, payload) for number, topic, payload in rows}
+    def __init__(self) -> None:
+        self._waiting: dict[int, Entry] = {}
         self._in_flight: dict[Token, int] = {}
         self._refused: set[int] = set()
         self._updates: dict[str, int] = {}
-        self._next = max(self._waiting, default=0) + 1
+        self._next = 1
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -50,6 +50,16 @@ class Outbox:
     def entries(self) -> list[Entry]:
         """Everything that waits, in order."""
         return list(self._waiting.values())
+
+    def restore(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
+        """Take stored rows; where newer alerts wait already, only topics on which none does, behind them."""
+        taken = self.topics()
+        for number, topic, payload in rows:
+            if topic in taken:
+                continue
+            kept = self._next if taken else number
+            self._waiting[kept] = Entry(kept, topic, payload)
+            self._next = max(self._next, kept) + 1
 
     def add(self, alert: Alert) -> tuple[Entry, int | None]:
         """Queue an alert; the new entry and the number of the unsent update that it supersedes."""

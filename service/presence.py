@@ -33,6 +33,10 @@ class Presence:
         """This motor is no longer expected."""
         self._ears.pop(motor, None)
 
+    def expects(self, motor: str) -> bool:
+        """True for a motor that is listened for."""
+        return motor in self._ears
+
     def heard(self, motor: str, now_s: float) -> bool:
         """Note a reading; True when the motor comes online by it."""
         ear = self._ears.get(motor)

@@ -11,9 +11,8 @@ import difflib
 import os
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
@@ -22,6 +21,9 @@ from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Birth, Nameplate
 from service.contract.topics import ID_PATTERN
 from service.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 CONFIG_VARIABLE = "MOTORTWIN_CONFIG"
 _PREFIX = "MOTORTWIN_"
@@ -56,7 +58,8 @@ class MqttSettings(_Table):
         int, Field(ge=0, le=4_294_967_295, description="MQTT 5: how long the broker keeps readings for us while away")
     ] = 604_800
     receive_maximum: Annotated[
-        int, Field(ge=1, le=65_535, description="MQTT 5: unacknowledged readings in flight; the rest waits at the broker")
+        int,
+        Field(ge=1, le=65_535, description="MQTT 5: unacknowledged readings in flight; the rest waits at the broker"),
     ] = 512
     retry_max_s: Annotated[float, Field(gt=0, le=3600, description="longest wait between two attempts to connect")] = 15
 
@@ -268,8 +271,8 @@ def _one_line(error: ValidationError) -> str:
 def _siblings(loc: tuple[int | str, ...]) -> set[str]:
     """The keys that are known where an unknown one stood."""
     if loc[0] == "motors" and len(loc) > 2:
-        table: type[BaseModel] = {"nameplate": Nameplate, "bearing": BearingGeometry}.get(str(loc[2]), MotorSettings)
-        return set((table if len(loc) > 3 else MotorSettings).model_fields)
+        deeper: dict[str, type[BaseModel]] = {"nameplate": Nameplate, "bearing": BearingGeometry}
+        return set((deeper.get(str(loc[2]), MotorSettings) if len(loc) > 3 else MotorSettings).model_fields)
     parent: type[BaseModel] = Settings
     for part in loc[:-1]:
         kind = parent.model_fields[str(part)].annotation

@@ -1,0 +1,129 @@
+"""``python -m service``: the edge from the command line.
+
+Exit codes: 0 done, 1 unhealthy or not finished in time, 2 usage or settings, 3 model bundle, 4 data folder.
+"""
+
+# ruff: noqa: PLC0415 - every mode imports only what it needs, so that a health check is quick
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import http.client
+import json
+import logging
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.errors import BundleError, EdgeError, StoreError
+from service.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from service.settings import Settings
+
+_log = logging.getLogger("service")
+
+USAGE, BUNDLE, DATA = 2, 3, 4
+_HEALTHCHECK_S = 5.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the arguments ask for; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        from service import settings
+
+        chosen = settings.load(options.config, os.environ)
+        if options.show_settings:
+            print(chosen.shown())
+            return 0
+        if options.healthcheck:
+            return _healthcheck(chosen)
+        _log_to_stderr(chosen.log_level)
+        return _self_test(chosen) if options.self_test else _run(chosen)
+    except EdgeError as error:
+        print(f"motortwin: {error}", file=sys.stderr)
+        return BUNDLE if isinstance(error, BundleError) else DATA if isinstance(error, StoreError) else USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m service", description="The motortwin edge service.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings as TOML (or MOTORTWIN_CONFIG)")
+    modes = parser.add_mutually_exclusive_group()
+    modes.add_argument("--show-settings", action="store_true", help="print the settings, secrets hidden, and exit")
+    modes.add_argument("--self-test", action="store_true", help="prove bundle and data folder on this machine and exit")
+    modes.add_argument("--healthcheck", action="store_true", help="ask the running service whether it is ready")
+    modes.add_argument("--version", action="version", version=f"motortwin {VERSION}")
+    return parser
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+
+
+def _run(settings: Settings) -> int:
+    """Serve until a signal ends it."""
+    from service import api, bundle
+    from service.api import server
+    from service.runtime import Runtime
+
+    models = bundle.load(settings.bundle)
+    listener = server.bind(settings.http.host, settings.http.port)
+    with contextlib.closing(listener):
+        runtime = Runtime(settings, models)
+        runtime.start()
+        host, port = listener.getsockname()[:2]
+        _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, models.digest[:12], host, port)
+        try:
+            asyncio.run(server.serve(api.create(runtime), listener))
+        finally:
+            finished = runtime.stop()
+    _log.info("stopped" if finished else "stopped before everything was finished")
+    return 0 if finished else 1
+
+
+def _self_test(settings: Settings) -> int:
+    """Prove the bundle's golden vectors on this machine and that the data folder can be written."""
+    from service import bundle
+
+    models = bundle.load(settings.bundle)
+    manifest = models.manifest
+    print(f"bundle: ok, {manifest.name} version {manifest.version}, digest {models.digest[:12]}, golden vectors agree")
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.data_dir) as probe:
+            probe.write(b"motortwin")
+    except OSError as error:
+        raise StoreError(f"data_dir {settings.data_dir} cannot be written: {error.strerror}") from error
+    print(f"data folder: ok, {settings.data_dir}")
+    print("self-test: ok")
+    return 0
+
+
+def _healthcheck(settings: Settings) -> int:
+    """Ask the service on this machine; 0 when it is ready."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.http.host, settings.http.host)  # noqa: S104 - not bound here
+    connection = http.client.HTTPConnection(host, settings.http.port, timeout=_HEALTHCHECK_S)
+    try:
+        connection.request("GET", "/health/ready")
+        answer = connection.getresponse()
+        body = json.loads(answer.read(65_536))
+        print(": ".join([body["status"], *body["reasons"]]))
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:
+        print(f"unready: http://{host}:{settings.http.port} does not answer: {error}")
+        return 1
+    finally:
+        connection.close()
+    return 0 if answer.status == http.client.OK else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

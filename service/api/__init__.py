@@ -1,0 +1,16 @@
+"""HTTP: what people and programs ask the edge. Read-only; it never waits for the worker.
+
+========= ==========================================================================
+module    responsibility
+========= ==========================================================================
+documents the shapes of the answers
+routes    health, motors, alerts, model, metrics, the page
+stream    server-sent events: the live picture, bounded per reader
+shield    security headers and size limits around everything
+server    uvicorn inside our process, without its signal handling
+========= ==========================================================================
+"""
+
+from service.api.routes import create
+
+__all__ = ["create"]

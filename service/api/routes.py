@@ -1,0 +1,142 @@
+"""What is answered where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI, Header
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from service import metrics
+from service.api import documents
+from service.api.shield import Shield, failure
+from service.api.stream import Streams
+from service.version import VERSION
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+
+    from service.runtime import Runtime
+
+PAGE = Path(__file__).parent.parent / "page"
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+_REMEDIES = {
+    404: "see /openapi.json for what there is",
+    405: "the API is read-only: use GET",
+}
+
+
+def create(runtime: Runtime) -> FastAPI:
+    """The application over a running edge; ``app.state.streams`` is what to close before the server stops."""
+    app = FastAPI(
+        title="motortwin edge",
+        version=VERSION,
+        docs_url=None,  # its page would come from another host
+        redoc_url=None,
+        responses={404: {"model": documents.Failure}},
+    )
+    app.add_middleware(Shield)
+    streams = Streams(runtime.live, runtime.metrics, runtime.settings.http.max_streams)
+    app.state.streams = streams
+    _errors(app)
+    _health(app, runtime)
+    _fleet(app, runtime, streams)
+
+    @app.get("/metrics", include_in_schema=False)
+    def exposition() -> Response:
+        return Response(runtime.exposition(), headers={"content-type": metrics.CONTENT_TYPE})
+
+    @app.get("/", include_in_schema=False)
+    def page() -> FileResponse:
+        return FileResponse(PAGE / "index.html", headers={"cache-control": "no-cache"})
+
+    app.mount("/page", StaticFiles(directory=PAGE), name="page")
+    return app
+
+
+def _json(document: Any, status: int = 200) -> Response:
+    return Response(to_json(document), status, media_type="application/json", headers={"cache-control": "no-store"})
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(HTTPException)
+    async def refused(_request: Request, error: HTTPException) -> Response:
+        status = error.status_code
+        remedy = _REMEDIES.get(status, "correct the request")
+        return failure(status, _CODES.get(status, f"http_{status}"), str(error.detail), remedy)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return failure(422, "invalid", f"{where}: {first['msg']}", "see /openapi.json for types and ranges")
+
+    @app.exception_handler(Exception)
+    async def broken(_request: Request, _error: Exception) -> Response:
+        return failure(500, "internal", "the service failed on this request", "report it; the log holds the cause")
+
+
+def _health(app: FastAPI, runtime: Runtime) -> None:
+    @app.get("/health/live", response_model=documents.Liveness, responses={503: {"model": documents.Liveness}})
+    def live() -> Response:
+        if runtime.alive:
+            return _json(documents.Liveness(status="live"))
+        return _json(documents.Liveness(status="dead", reasons=runtime.condition().reasons), 503)
+
+    @app.get("/health/ready", response_model=documents.Readiness, responses={503: {"model": documents.Readiness}})
+    def ready() -> Response:
+        condition = runtime.condition()
+        answer = documents.Readiness(
+            status=condition.status,
+            reasons=condition.reasons,
+            mqtt_protocol=runtime.link.protocol,
+            version=VERSION,
+        )
+        return _json(answer, 503 if condition.status == "unready" else 200)
+
+
+def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
+    live = runtime.live
+
+    @app.get("/v1/motors", response_model=documents.Motors)
+    def motors() -> Response:
+        return _json({"motors": [seen.document() for seen in live.motors()]})
+
+    @app.get("/v1/motors/{motor}", response_model=documents.MotorDetail)
+    def motor(motor: str) -> Response:
+        seen = live.motor(motor)
+        if seen is None:
+            remedy = "publish a retained birth message for it, or add it to the edge's TOML"
+            return failure(404, "unknown_motor", "no motor has this id", remedy)
+        detail = {"nameplate": seen.nameplate(), "open_alerts": list(seen.alerts.values())}
+        return _json(seen.document() | detail)
+
+    @app.get("/v1/alerts", response_model=documents.Alerts)
+    def alerts(*, cleared: bool = False) -> Response:
+        return _json({"alerts": live.alerts(cleared=cleared)})
+
+    @app.get("/v1/model", response_model=documents.Model)
+    def model() -> Response:
+        manifest = runtime.models.manifest
+        return _json(
+            documents.Model(
+                name=manifest.name,
+                version=manifest.version,
+                digest=runtime.models.digest,
+                classes=tuple(manifest.classes),
+                window_samples=manifest.window.samples,
+                window_min_samples=manifest.window.min_samples,
+                fs_hz=manifest.window.fs_hz,
+                training=manifest.training,
+                metrics=manifest.metrics,
+            )
+        )
+
+    @app.get("/v1/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
+    async def stream(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> Response:
+        return streams.open(last_event_id)

@@ -1,0 +1,172 @@
+"""Threads and their owner: the broker link, the worker, and what can be said of their condition.
+
+=============  ===========================================================================
+thread         does
+=============  ===========================================================================
+mqtt           owns the socket; puts deliveries into the inbox and leaves notes there
+worker         takes turns (``service.worker``); owns the memory and the store
+main           the API's event loop; reads ``Live`` and metrics, changes nothing
+=============  ===========================================================================
+
+There is no lock beyond the inbox's and ``Live``'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from service.contract import topics
+from service.contract.messages import MAX_PAYLOAD_BYTES
+from service.inbox import Acknowledged, Connected, Inbox
+from service.live import Live
+from service.metrics import Metrics
+from service.mqtt import Delivery, Link, Listener, Token, Will
+from service.version import VERSION
+from service.voice import Voice, node_availability
+from service.worker import Worker
+
+if TYPE_CHECKING:
+    from service.monitor import Models
+    from service.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+_MIB = 1_048_576
+_WEDGED_S = 30.0
+_DRAIN_S = 3.0
+_LAST_WORDS_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How the service is: ``unready`` has never worked or cannot now, ``degraded`` works with something missing."""
+
+    status: Literal["ready", "degraded", "unready"]
+    reasons: tuple[str, ...]
+
+
+class Runtime:
+    """The running edge without its API."""
+
+    def __init__(self, settings: Settings, models: Models) -> None:
+        self.settings = settings
+        self.models = models
+        self.live = Live()
+        self.metrics = Metrics()
+        self.inbox = Inbox(settings.inbox.max_readings, settings.inbox.max_mib * _MIB)
+        model = models.digest[:12]
+        will = Will(
+            topics.node(settings.node, "availability"), lambda: node_availability(settings.node, "offline", model)
+        )
+        # births first: a motor is known before its readings come
+        filters = (topics.every_motor("birth"), topics.every_motor("reading"))
+        self.link = Link(settings.mqtt, f"motortwin-{settings.node}", filters, will)
+        self._voice = Voice(self.link, settings.node, model)
+        self._worker = Worker(settings, models, self.link, self.inbox, self._voice, self.live, self.metrics)
+        self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
+        self._stopping = threading.Event()
+        self._beat_s = time.monotonic()
+        self._crash: str | None = None
+        manifest = models.manifest
+        self.metrics.model.info({"name": manifest.name, "version": str(manifest.version), "digest": model})
+        self.metrics.build.info({"version": VERSION})
+        outbox = self._worker.memory.outbox
+        self.metrics.on_scrape(
+            lambda: float(len(self.inbox)), lambda: float(len(outbox)), lambda: float(self.link.connected)
+        )
+
+    def start(self) -> None:
+        """Read what was stored and begin; raises ``InUse`` or ``NewerSchema``."""
+        self._worker.begin()
+        self._beat_s = time.monotonic()
+        self._thread.start()
+        self.link.listen(
+            Listener(
+                delivered=self._delivered,
+                connected=lambda kept: self.inbox.leave(Connected(kept)),
+                acknowledged=lambda token, accepted: self._acknowledged(token, accepted=accepted),
+                lost=self.inbox.wake,
+            )
+        )
+
+    def stop(self) -> bool:
+        """Finish what has arrived, save, say goodbye; True when that succeeded in time."""
+        self._stopping.set()
+        self.inbox.wake()
+        self._thread.join(_DRAIN_S + _LAST_WORDS_S + 2.0)
+        finished = not self._thread.is_alive() and self._crash is None
+        self._voice.node("offline")
+        self.link.close()
+        if not self._thread.is_alive():
+            self._worker.finish()
+        return finished
+
+    @property
+    def alive(self) -> bool:
+        """False when the worker has died or does not come back from a turn."""
+        return self._thread.is_alive() and time.monotonic() - self._beat_s < _WEDGED_S
+
+    def condition(self) -> Condition:
+        """Whether the service can do its work, and what is amiss in words that name the remedy."""
+        fatal: list[str] = []
+        amiss: list[str] = []
+        if not self.alive:
+            fatal.append(self._crash or f"the worker has not come back for {_WEDGED_S:.0f} s; restart the service")
+        if self._worker.inference_fault is not None:
+            fatal.append(self._worker.inference_fault)
+        fault = self.link.fault
+        if fault is not None:
+            (amiss if self.link.connections else fatal).append(fault)
+        if self._worker.journal.fault is not None:
+            amiss.append(f"nothing is saved: {self._worker.journal.fault}")
+        refused = self._worker.memory.outbox.refused
+        if refused:
+            amiss.append(f"the broker refuses {refused} alerts: allow this client to publish them")
+        status: Literal["ready", "degraded", "unready"] = "unready" if fatal else "degraded" if amiss else "ready"
+        return Condition(status, (*fatal, *amiss))
+
+    def exposition(self) -> bytes:
+        """The metrics as text, with the fleet counted now."""
+        by_state, by_condition, silent = self.live.counts()
+        for state, gauge in self.metrics.motors.items():
+            gauge.set(by_state.get(state, 0))
+        for condition, gauge in self.metrics.alerts_open.items():
+            gauge.set(by_condition.get(condition, 0))
+        self.metrics.motors_silent.set(silent)
+        return self.metrics.exposition()
+
+    def _work(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._beat_s = time.monotonic()
+                self._worker.turn()
+            self._drain()
+        except Exception as error:  # noqa: BLE001 - the last stop of a thread: nothing above could tell
+            # the process stays up to tell why; liveness is false and the supervisor restarts it
+            self._crash = f"the worker died: {type(error).__name__}: {error}; restart the service"
+            _log.critical("the worker died", exc_info=error)
+
+    def _drain(self) -> None:
+        """Let what has arrived take effect, then wait a little for the broker to take the last alerts."""
+        deadline = time.monotonic() + _DRAIN_S
+        waiting = len(self.inbox)  # what comes meanwhile stays with the broker
+        while waiting > 0 and time.monotonic() < deadline:
+            waiting -= self._worker.turn()
+        deadline = time.monotonic() + _LAST_WORDS_S
+        while len(self._worker.memory.outbox) and self.link.connected and time.monotonic() < deadline:
+            self._worker.turn()
+
+    def _delivered(self, delivery: Delivery) -> None:
+        if delivery.size > MAX_PAYLOAD_BYTES:
+            delivery.payload = b""
+        for shed, reason in self.inbox.put(delivery):
+            self.metrics.shed[reason].inc()
+            if shed.token is not None:
+                self.link.acknowledge([shed.token])
+
+    def _acknowledged(self, token: Token, *, accepted: bool) -> None:
+        self.inbox.leave(Acknowledged(token, accepted))

@@ -1,0 +1,66 @@
+"""What the edge says besides alerts: health, availability, rejections. Telemetry: said now or not at all."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Literal
+
+from service.contract import codec, topics
+from service.contract.messages import Health, MotorAvailability, NodeAvailability
+from service.rejections import Rejections
+from service.version import VERSION
+
+if TYPE_CHECKING:
+    from service.contract.codec import Refused
+    from service.mqtt import Link
+
+
+def node_availability(node: str, state: Literal["online", "offline"], model: str) -> bytes:
+    """The node's availability as it is published, now."""
+    return codec.encode_json(NodeAvailability(node=node, state=state, ts_s=time.time(), version=VERSION, model=model))
+
+
+class Voice:
+    """Encodes and publishes; what cannot be sent at once is not kept, for newer values follow."""
+
+    def __init__(self, link: Link, node: str, model: str) -> None:
+        self._link = link
+        self._node = node
+        self._model = model
+        self._rejections = Rejections(node)
+        self._health_topics: dict[str, str] = {}
+
+    def health(self, health: Health) -> bytes:
+        """Publish a motor's health, retained; the payload that was sent."""
+        payload = codec.encode_json(health)
+        self.repeat_health(health.motor, payload)
+        return payload
+
+    def repeat_health(self, motor: str, payload: bytes) -> None:
+        """Publish an encoded health again, for a broker that has forgotten it."""
+        topic = self._health_topics.get(motor)
+        if topic is None:
+            topic = self._health_topics[motor] = topics.motor(motor, "health")
+        self._link.publish(topic, payload, retain=True)
+
+    def availability(self, motor: str, state: Literal["online", "silent"]) -> None:
+        """Publish whether a motor is heard, retained."""
+        message = MotorAvailability(motor=motor, state=state, ts_s=time.time(), node=self._node)
+        self._link.publish(topics.motor(motor, "availability"), codec.encode_json(message), qos=1, retain=True)
+
+    def node(self, state: Literal["online", "offline"]) -> None:
+        """Publish whether this edge lives, retained."""
+        payload = node_availability(self._node, state, self._model)
+        self._link.publish(topics.node(self._node, "availability"), payload, qos=1, retain=True)
+
+    def rejection(self, topic: str, refused: Refused) -> None:
+        """Describe a refused payload, unless too many were described lately."""
+        message = self._rejections.describe(topic, refused, now_s=time.monotonic(), ts_s=time.time())
+        if message is not None:
+            self._link.publish(topics.node(self._node, "rejected"), codec.encode_json(message))
+
+    def forget(self, motor: str) -> None:
+        """Remove what the broker retains of a motor that was retired."""
+        self._health_topics.pop(motor, None)
+        for kind in ("health", "availability"):
+            self._link.publish(topics.motor(motor, kind), b"", qos=1, retain=True)

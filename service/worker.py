@@ -1,0 +1,316 @@
+"""One turn after another: take what has arrived, step, publish, save, acknowledge.
+
+Order of effects in a turn: step, publish health (telemetry, a repetition does no harm), commit states and alerts in
+one transaction, publish alerts from the outbox, acknowledge the readings. A power cut anywhere leads to a repetition
+that the core recognises, never to a loss. The worker alone touches the memory and the store; the broker's thread
+fills the inbox and leaves notes there.
+
+A motor counts as heard when one of its readings is accepted: a sensor that repeats itself says nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import ValidationError
+
+from service import monitor
+from service.contract import codec, topics
+from service.contract.codec import Refused
+from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
+from service.inbox import Acknowledged
+from service.journal import Journal
+from service.memory import Memory
+from service.presence import Presence
+from service.quarantine import step_around
+from service.store import Changes, Restored, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from service.inbox import Inbox
+    from service.live import Live
+    from service.metrics import Metrics
+    from service.monitor import FleetState, Models, StepResult
+    from service.mqtt import Delivery, Link
+    from service.settings import Settings
+    from service.voice import Voice
+
+_log = logging.getLogger(__name__)
+
+_TURN_S = 0.5
+_STRAYS_WITHIN_S = 10.0
+_REPEATED = ("duplicate", "out_of_order")
+
+
+class Worker:
+    """What follows from a batch of deliveries, in order."""
+
+    def __init__(
+        self, settings: Settings, models: Models, link: Link, inbox: Inbox, voice: Voice, live: Live, metrics: Metrics
+    ) -> None:
+        self._batch = settings.inbox.batch
+        self._models = models
+        self._link = link
+        self._inbox = inbox
+        self._voice = voice
+        self._live = live
+        self._metrics = metrics
+        policy = settings.policy
+        self._policy = monitor.Policy(
+            max_past_s=policy.max_past_s, max_future_s=policy.max_future_s, unknown_motor=policy.unknown_motor
+        )
+        self._presence = Presence(policy.silence_factor)
+        self.memory = Memory({motor: table.birth(motor) for motor, table in settings.motors.items()})
+        self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
+        self._welcomed = False
+        self._strays_until_s = 0.0
+        self.inference_fault: str | None = None
+        """Why no reading of the last batch could be judged; None while readings can be."""
+
+    def begin(self) -> None:
+        """Read back what was stored; raises ``InUse`` or ``NewerSchema``."""
+        self._introduce_all()
+        self.journal.begin(self._adopt, time.monotonic())
+
+    def turn(self) -> int:
+        """Take what has arrived (waiting a little for the first), let everything follow; how much it was."""
+        deliveries = self._inbox.take(self._batch, _TURN_S)
+        now_s = time.monotonic()
+        changes = Changes()
+        self._heed_notes(changes, now_s)
+        if deliveries:
+            self._handle(deliveries, changes)
+        for motor in self._presence.fallen_silent(now_s):
+            self._announce(motor, "silent")
+        started = time.perf_counter()
+        self.journal.commit(changes, now_s)
+        if changes:
+            self._metrics.stage["commit"].observe(time.perf_counter() - started)
+        self.memory.outbox.send(self._link)
+        self._link.acknowledge(delivery.token for delivery in deliveries if delivery.token is not None)
+        if 0.0 < self._strays_until_s < now_s:
+            self._strays_until_s = 0.0
+            self._link.unsubscribe(topics.EVERY_ALERT)
+        return len(deliveries)
+
+    def finish(self) -> None:
+        """Commit what is left and close the store."""
+        changes = Changes()
+        now_s = time.monotonic()
+        self._heed_notes(changes, now_s)
+        self.journal.commit(changes, now_s)
+        self.journal.close()
+
+    def _handle(self, deliveries: Sequence[Delivery], changes: Changes) -> None:
+        metrics, clock = self._metrics, time.perf_counter
+        started = clock()
+        metrics.stage["wait"].observe(started - deliveries[0].received_s)
+        readings: list[Reading] = []
+        origins: list[Delivery] = []
+        for delivery in deliveries:
+            try:
+                reading = self._understood(delivery, changes)
+            except Refused as refused:
+                self._refuse(delivery, refused)
+                continue
+            if reading is not None:
+                readings.append(reading)
+                origins.append(delivery)
+        decoded = clock()
+        metrics.stage["decode"].observe(decoded - started)
+        if not readings:
+            return
+        now_ts_s = time.time()
+        result, poisons = step_around(
+            lambda state, some: self._step(state, some, now_ts_s), self.memory.state, readings
+        )
+        stepped = clock()
+        metrics.stage["step"].observe(stepped - decoded)
+        metrics.batch.observe(len(readings))
+        for poison in poisons:
+            self._refuse(origins[poison.index], _unprocessable(poison.error))
+        for refusal in result.refusals:
+            self._refuse(origins[refusal.index], refusal.refused)
+        for signal, count in result.masked.items():
+            metrics.masked[signal].inc(count)
+        self._note_failures(result, [poison.error for poison in poisons])
+        self._publish(result.health, readings, origins, now_ts_s)
+        metrics.stage["publish"].observe(clock() - stepped)
+        self.memory.take(result, changes)
+        self._count_alerts(result.alerts)
+        self._live.update([(health, now_ts_s) for health in result.health], result.alerts)
+
+    def _step(self, state: FleetState, readings: Sequence[Reading], now_ts_s: float) -> StepResult:
+        profiles = self.memory.registry.profiles
+        return monitor.step(state, readings, profiles, self._models, now_ts_s=now_ts_s, policy=self._policy)
+
+    def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
+        """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""
+        parsed = topics.parse_motor(delivery.topic)
+        if parsed is None or not topics.is_id(parsed[0]):
+            remedy = f"publish to {topics.every_motor('reading')} with an id of letters, digits, '_', '.', '-'"
+            raise Refused("topic", "topic", "no motor is named by this topic", remedy)
+        motor, kind = parsed
+        if delivery.size > MAX_PAYLOAD_BYTES:
+            detail = f"{delivery.size} bytes exceed {MAX_PAYLOAD_BYTES}"
+            raise Refused("oversized", "payload", detail, "send shorter windows, or CBOR with packed samples")
+        if kind == "birth":
+            self._birth(motor, delivery.payload, changes)
+            return None
+        if kind != "reading":
+            self._end_stray(delivery, changes)
+            return None
+        reading = codec.decode_reading(delivery.payload)
+        if reading.motor != motor:
+            detail = f"{reading.motor} stands in the payload, {motor} in the topic"
+            raise Refused("topic", "motor", detail, "publish on the motor's own topic")
+        return reading
+
+    def _birth(self, motor: str, payload: bytes, changes: Changes) -> None:
+        announced = self.memory.registry.announce(motor, payload)
+        if announced is None:
+            return
+        changes.births[motor] = payload or None
+        if announced.profile is None:
+            self._retire(motor, "the motor was taken out of service (empty birth message)", changes)
+            return
+        self._metrics.births.inc()
+        self._introduce(announced.profile)
+
+    def _retire(self, motor: str, reason: str, changes: Changes) -> None:
+        alerts = self.memory.retire(motor, time.time(), reason, changes)
+        self._count_alerts(alerts)
+        self._live.update([], alerts)
+        self._live.retire(motor)
+        self._presence.forget(motor)
+        self._voice.forget(motor)
+        _log.info("%s is retired: %s", motor, reason)
+
+    def _end_stray(self, delivery: Delivery, changes: Changes) -> None:
+        """End an alert that the broker retains for a motor of ours and that we do not hold (a lost database)."""
+        if not delivery.retain or not delivery.payload:
+            return
+        try:
+            alert = Alert.model_validate_json(delivery.payload)
+        except ValidationError:
+            _log.warning("what is retained on %s is not an alert; it is left alone", delivery.topic)
+            return
+        known = alert.motor in self.memory.registry.profiles
+        if alert.state == "clear" or not known or self.memory.held(alert):
+            return
+        reason = "the edge no longer holds this alert; it opens anew if the cause persists"
+        ended = alert.model_copy(update={"state": "clear", "revision": alert.revision + 1, "reason": reason})
+        self.memory.queue([ended], changes)
+        self._count_alerts([ended])
+
+    def _refuse(self, delivery: Delivery, refused: Refused) -> None:
+        if refused.reason in _REPEATED and (delivery.dup or delivery.retain):
+            self._metrics.redelivered.inc()
+            return
+        self._metrics.rejected[refused.reason].inc()
+        self._voice.rejection(delivery.topic, refused)
+
+    def _note_failures(self, result: StepResult, raised: Sequence[Exception]) -> None:
+        errors = [*raised, *(failure.error for failure in result.failures)]
+        if result.health:
+            self.inference_fault = None
+        if not errors:
+            return
+        self._metrics.step_failures.inc(len(errors))
+        if not result.health:
+            if self.inference_fault is None:
+                _log.error("no reading of a batch could be judged", exc_info=errors[0])
+            self.inference_fault = f"readings cannot be judged: {errors[0]}"
+
+    def _publish(
+        self, healths: Sequence[Health], readings: Sequence[Reading], origins: Sequence[Delivery], now_ts_s: float
+    ) -> None:
+        arrived = {
+            (reading.motor, reading.boot, reading.seq): origin
+            for reading, origin in zip(readings, origins, strict=True)
+        }
+        memory, now_s = self.memory, time.monotonic()
+        for health in healths:
+            motor = health.motor
+            memory.healths[motor] = self._voice.health(health)
+            memory.heard_ts_s[motor] = now_ts_s
+            origin = arrived[motor, health.boot, health.seq]
+            self._metrics.latency.observe(time.perf_counter() - origin.received_s)
+            if not self._presence.expects(motor):
+                self._introduce(monitor.generic_profile(motor))
+            if not origin.retain and self._presence.heard(motor, now_s):
+                self._announce(motor, "online")
+        self._metrics.readings.inc(len(healths))
+
+    def _announce(self, motor: str, state: Literal["online", "silent"]) -> None:
+        self._voice.availability(motor, state)
+        self._live.availability(motor, state)
+
+    def _introduce(self, profile: monitor.Profile) -> None:
+        self._presence.expect(profile.motor, profile.interval_s, time.monotonic())
+        self._live.introduce(profile)
+
+    def _introduce_all(self) -> None:
+        for profile in self.memory.registry.profiles.values():
+            self._introduce(profile)
+
+    def _adopt(self, restored: Restored) -> None:
+        """Take up what the store held; motors that nobody knows any more leave."""
+        memory = self.memory
+        self._metrics.states_lost.inc(memory.adopt(restored))
+        self._introduce_all()
+        changes = Changes()
+        for motor in sorted(memory.state.keys() - memory.registry.profiles.keys()):
+            if self._policy.unknown_motor == "generic":
+                self._introduce(monitor.generic_profile(motor))
+            else:
+                self._retire(motor, "nobody describes the motor any more", changes)
+        healths = []
+        for motor, payload in memory.healths.items():
+            try:
+                healths.append((Health.model_validate_json(payload), memory.heard_ts_s[motor]))
+            except ValidationError:
+                _log.warning("the stored health of %s cannot be read; it comes anew with the next reading", motor)
+        self._live.update(healths, monitor.open_alerts(memory.state))
+        self.journal.commit(changes, time.monotonic())
+
+    def _heed_notes(self, changes: Changes, now_s: float) -> None:
+        while self._inbox.notes:
+            note = self._inbox.notes.popleft()
+            if isinstance(note, Acknowledged):
+                number = self.memory.outbox.acknowledged(note.token, accepted=note.accepted)
+                if number is not None:
+                    changes.outbox[number] = None
+            else:
+                self._welcome(changes, now_s, forgotten=not note.kept)
+
+    def _welcome(self, changes: Changes, now_s: float, *, forgotten: bool) -> None:
+        """A session stands: say what the broker may not know any more."""
+        memory = self.memory
+        self._voice.node("online")
+        self._metrics.connections.inc()
+        memory.outbox.reconnected(self._link.generation)
+        if self._welcomed and not forgotten:
+            return
+        self._welcomed = True
+        waiting = memory.outbox.topics()
+        standing = monitor.open_alerts(memory.state)
+        memory.queue((a for a in standing if topics.alert(a.motor, a.condition) not in waiting), changes)
+        for motor, payload in memory.healths.items():
+            self._voice.repeat_health(motor, payload)
+        for motor, state in self._presence.states().items():
+            self._voice.availability(motor, state)
+        self._link.subscribe(topics.EVERY_ALERT)
+        self._strays_until_s = now_s + _STRAYS_WITHIN_S
+
+    def _count_alerts(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
+            self._metrics.alerts[alert.condition, alert.state].inc()
+
+
+def _unprocessable(error: Exception) -> Refused:
+    detail = f"the models fail on it: {type(error).__name__}: {error}"
+    return Refused("unprocessable", "payload", detail, "keep the payload and report it; other readings go on")
