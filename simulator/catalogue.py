@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.contract.bearing import CATALOGUE, BearingGeometry
-from simulator.motor import LINE_VOLTAGE_V, Rating
+from simulator.circuit import LINE_VOLTAGE_V, Rating
 from simulator.parameter import OutOfRangeError, Values
 
 if TYPE_CHECKING:

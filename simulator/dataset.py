@@ -16,7 +16,7 @@ import numpy as np
 
 from service.contract.faults import Fault
 from service.contract.signals import NAMEPLATE, OPERATING
-from simulator import twin
+from simulator import duty, twin
 from simulator.degradation import Paths
 from simulator.parameter import Values, take
 from simulator.population import Machines, population
@@ -245,12 +245,12 @@ def _histories_chunk(seed: int, hours: float, step_h: float, index: int, size: i
     ts_s = np.arange(0.0, hours + 0.5 * step_h, step_h) * 3600.0
     paths = Paths.drawn(rng, size, hours * 3600.0)
     severity = paths.severity(ts_s)
-    duty = _duty(rng, size, ts_s)
-    ambient_c = _weather(rng, size, ts_s)
+    load = duty.loads(rng, size, ts_s)
+    ambient_c = duty.ambient_c(rng.uniform(8.0, 36.0, size), rng.uniform(0.0, 8.0, size), ts_s, rng, size)
     true = np.empty((size, ts_s.size, len(OPERATING)))
     temperatures = Temperatures(ambient_c[:, 0], ambient_c[:, 0])
     for step in range(ts_s.size):
-        state = twin.operate(machines, severity[:, step], duty[:, step])
+        state = twin.operate(machines, severity[:, step], load[:, step])
         temperatures = twin.warm(machines, temperatures, state, ambient_c[:, step], step_h * 3600.0)
         true[:, step] = twin.operating(state, temperatures, ambient_c[:, step])
     operating = machines.sensors.scalars(true.swapaxes(0, 1), rng).swapaxes(0, 1)
@@ -265,23 +265,3 @@ def _histories_chunk(seed: int, hours: float, step_h: float, index: int, size: i
         failure_ts_s=paths.failure_s,
         rul_h=rul_h,
     )
-
-
-def _duty(rng: np.random.Generator, size: int, ts_s: NDArray[np.float64]) -> Values:
-    """Load over time, ``(size, T)``: constant, shifts, or wandering; never above rated."""
-    level = rng.uniform(0.45, 0.95, size)[:, None]
-    day = ts_s / 86_400.0 + rng.random((size, 1))
-    shift = np.where((day % 1.0) < 2.0 / 3.0, level, 0.4 * level)
-    slow = np.cumsum(rng.standard_normal((size, ts_s.size)), axis=1)
-    slow = level + 0.15 * np.sin(slow * 0.3)
-    kind = rng.integers(0, 3, size)[:, None]
-    load = np.where(kind == 0, level, np.where(kind == 1, shift, slow))
-    return np.clip(load + 0.02 * rng.standard_normal(load.shape), 0.05, 1.0)
-
-
-def _weather(rng: np.random.Generator, size: int, ts_s: NDArray[np.float64]) -> Values:
-    """Ambient in degC, ``(size, T)``: a mean, days, and slow weather."""
-    mean = rng.uniform(10.0, 34.0, (size, 1))
-    days = rng.uniform(0.0, 5.0, (size, 1)) * np.sin(2.0 * np.pi * (ts_s / 86_400.0 + rng.random((size, 1))))
-    weeks = rng.uniform(0.0, 4.0, (size, 1)) * np.sin(2.0 * np.pi * (ts_s / (5.3 * 86_400.0) + rng.random((size, 1))))
-    return mean + days + weeks

@@ -12,7 +12,7 @@ it is repaired (van Noortwijk, Reliab. Eng. Syst. Saf. 94 (2009) 2-21).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from simulator.parameter import OutOfRangeError, Values
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Law = Literal["exponential", "crack"]
 
 KNOTS = 65
 """Points of the random clock from onset to failure."""
@@ -87,11 +89,12 @@ class Paths:
         return out
 
 
-def severities(rng: np.random.Generator, count: int) -> Values:
-    """Severity at ``KNOTS`` even times from onset to failure, ``(count, KNOTS)``, 0 to 1; both laws, random shape."""
+def severities(rng: np.random.Generator, count: int, law: Law | None = None) -> Values:
+    """Severity at ``KNOTS`` even times from onset to failure, ``(count, KNOTS)``, 0 to 1; law None draws it too."""
     u = clocks(rng, count, rng.uniform(0.1, 0.9, count))
     k, p = rng.uniform(1.0, 4.5, (count, 1)), rng.uniform(0.15, 0.8, (count, 1))
-    return np.where(rng.random((count, 1)) < 0.5, exponential(u, k), crack(u, p))
+    chosen = rng.random((count, 1)) < 0.5 if law is None else np.full((count, 1), law == "exponential")
+    return np.where(chosen, exponential(u, k), crack(u, p))
 
 
 def grown(ts_s: NDArray[np.float64], onset_s: float, failure_s: float, knots: Values) -> Values:
@@ -103,3 +106,22 @@ def grown(ts_s: NDArray[np.float64], onset_s: float, failure_s: float, knots: Va
     if not failure_s > onset_s:
         raise OutOfRangeError(f"failure_s={failure_s:g}: must lie after onset_s={onset_s:g}")
     return np.interp((ts_s - onset_s) / (failure_s - onset_s), np.linspace(0.0, 1.0, KNOTS), knots)
+
+
+def course(
+    at_h: NDArray[np.float64],
+    onset_h: float,
+    failure_h: float | None,
+    severity: float | None,
+    repair_h: float | None,
+    *,
+    law: Law | None,
+    rng: np.random.Generator,
+) -> Values:
+    """Severity of one planned fault at times ``(T,)``: it grows to failure or stays at ``severity``; repair ends it."""
+    knots = severities(rng, 1, law)[0]
+    if failure_h is not None:
+        level = grown(at_h, onset_h, failure_h, knots)
+    else:
+        level = np.where(at_h >= onset_h, severity or 0.0, 0.0)
+    return level if repair_h is None else np.where(at_h < repair_h, level, 0.0)

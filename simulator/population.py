@@ -5,7 +5,7 @@ A ``Machines`` is a batch of motors as arrays. One motor is a batch of one, a da
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,8 @@ from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Nameplate
 from simulator import catalogue
 from simulator.bearing import Contact
+from simulator.circuit import Circuit, Rating
 from simulator.faults import EFFECTS, Effect
-from simulator.motor import Circuit, Rating
 from simulator.parameter import Values, draw, take
 from simulator.sensor import Sensors
 from simulator.thermal import Body, Thermal
@@ -56,6 +56,16 @@ class Machines:
     def thermal_tau_s(self) -> Values:
         """Slowest thermal time constant at rated load, s, ``(n,)``."""
         return self.thermal.tau_s(self.circuit.operate(1.0).stator_copper_w)
+
+    def along_other_axes(self, rng: np.random.Generator, axes: int) -> Machines:
+        """These rows as ``axes`` consecutive directions of each machine: all but the first get a path of their own."""
+        other = np.arange(len(self)) % axes > 0
+        drawn = Structure.drawn(rng, self.sensors.fs_hz)
+        pick = {
+            f.name: np.where(other[:, None], getattr(drawn, f.name), getattr(self.structure, f.name))
+            for f in fields(Structure)
+        }
+        return replace(self, structure=Structure(**pick))
 
     def nameplates(self) -> NDArray[np.float32]:
         """What the births say, ``(n, 9)`` in ``signals.NAMEPLATE`` order."""
@@ -133,12 +143,25 @@ def population(rng: np.random.Generator, count: int) -> Machines:
 
 
 def built(
-    rng: np.random.Generator, ratings: Sequence[Rating], bearings: Sequence[BearingGeometry], fs_hz: Values
+    rng: np.random.Generator,
+    ratings: Sequence[Rating],
+    bearings: Sequence[BearingGeometry],
+    fs_hz: Values,
+    plates: Sequence[Nameplate | None] | None = None,
 ) -> Machines:
-    """Motors with these plates and bearings, one each; structure, noise and habits are drawn."""
+    """Motors with these ratings and bearings, one each; structure, noise and habits are drawn.
+
+    Where a contract nameplate is given, the motor heats up as it says.
+    """
+    n = len(ratings)
     orders = np.array([bearing.orders() for bearing in bearings])
-    columns = {name: np.array([float(getattr(r, name)) for r in ratings]) for name in Rating.__dataclass_fields__}
-    return assemble(rng, Rating(**columns), orders, fs_hz)
+    columns = {f.name: np.array([float(getattr(rating, f.name)) for rating in ratings]) for f in fields(Rating)}
+    body = draw(Body, rng, n)
+    for row, plate in enumerate(plates or ()):
+        if plate is not None:
+            body.winding_rise_k[row] = plate.winding_rise_k
+            body.housing_share[row] = plate.housing_rise_k / plate.winding_rise_k
+    return assemble(rng, Rating(**columns), orders, fs_hz, replace(body))
 
 
 def random_orders(rng: np.random.Generator, count: int) -> Values:

@@ -21,7 +21,7 @@ from simulator.vibration import Lines, Path, residual_lines, tones
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.motor import Operation
+    from simulator.circuit import Operation
     from simulator.population import Machines
     from simulator.thermal import Temperatures
 
