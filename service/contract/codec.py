@@ -2,12 +2,16 @@
 
 The first byte tells the encodings apart: a CBOR map starts with 0xA0-0xBF, JSON with ``{`` or white space.
 CBOR samples may be packed as RFC 8746 typed arrays: tag 85 (float32, little-endian, m/s^2) or tag 77 (int16,
-little-endian, counts of ``accel_scale_m_s2``).
+little-endian, counts of ``accel_scale_m_s2``). No other tag is decoded: a date, a rational or a pattern that costs
+seconds to build has no place in a reading.
 """
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import math
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from typing import Any, NoReturn, TypeVar
 
 import cbor2
 import numpy as np
@@ -15,48 +19,57 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from service.contract.messages import MAX_PAYLOAD_BYTES, MAX_SAMPLES, Birth, Message, Reading, Reason
+from service.contract.messages import AXES, MAX_PAYLOAD_BYTES, MAX_SAMPLES, Birth, Message, Reading, Reason
 
 TAG_INT16 = 77
 TAG_FLOAT32 = 85
 INT16_MAX = 32_767
 MAX_DEPTH = 8
+MAX_BIRTH_BYTES = 65_536
+"""A larger birth message is refused unread."""
+
+_TYPED_ARRAYS = range(64, 88)  # RFC 8746; left packed, so that a refusal can name the axis
 
 _Incoming = TypeVar("_Incoming", bound=Message)
 
 
 class Refused(Exception):  # noqa: N818 - a refusal is an answer, not a fault of ours
-    """A payload that changes nothing: the reason to count, the field, what is wrong and what to do."""
+    """A payload that changes nothing: the reason to count, the field, what is wrong and what to do.
+
+    The texts may quote what came from outside: they are cut and hold printable characters only.
+    """
 
     def __init__(self, reason: Reason, field: str, detail: str, remedy: str) -> None:
-        super().__init__(f"{reason}: {field}: {detail}; {remedy}")
         self.reason: Reason = reason
-        self.field = field[:128]
-        self.detail = detail[:400]
-        self.remedy = remedy[:400]
+        self.field = _clean(field, 128) or "''"
+        self.detail = _clean(detail, 400)
+        self.remedy = _clean(remedy, 400)
+        super().__init__(f"{reason}: {self.field}: {self.detail}; {self.remedy}")
 
 
 def decode_reading(payload: bytes) -> Reading:
     """A reading from JSON or CBOR bytes; raises ``Refused``."""
-    body = _body(payload)
-    scale = body.get("accel_scale_m_s2")
+    body = _body(payload, MAX_PAYLOAD_BYTES, "send shorter windows, or CBOR with packed samples")
     accel = body.get("accel_m_s2")
     if isinstance(accel, dict):
+        for axis in accel:
+            if axis not in AXES:
+                raise Refused("invalid", f"accel_m_s2.{axis}", "unknown axis", f"known axes: {', '.join(AXES)}")
+        scale = body.get("accel_scale_m_s2")
         body["accel_m_s2"] = {axis: _unpacked(axis, samples, scale) for axis, samples in accel.items()}
     reading = _validated(Reading, body)
     if reading.accel_m_s2 and reading.fs_hz is None:
         raise Refused("invalid", "fs_hz", "missing beside accel_m_s2", "add the sampling rate in Hz as fs_hz")
     lengths = {axis: len(samples) for axis, samples in reading.accel_m_s2.items()}
     if len(set(lengths.values())) > 1:
-        raise Refused(
-            "invalid", "accel_m_s2", f"axes differ in length: {lengths}", "send the same number of samples on every axis"
-        )
+        detail = ", ".join(f"{axis} has {length} samples" for axis, length in lengths.items())
+        raise Refused("invalid", "accel_m_s2", detail, "send the same number of samples on every axis")
     return reading
 
 
 def decode_birth(payload: bytes) -> Birth:
     """A birth message from JSON or CBOR bytes; raises ``Refused``."""
-    return _validated(Birth, _body(payload))
+    return _validated(Birth, _body(payload, MAX_BIRTH_BYTES, "send nameplate, bearing and sensors only"))
 
 
 def encode_json(message: Message) -> bytes:
@@ -80,34 +93,69 @@ def _packed(samples: NDArray[np.float32], scale_m_s2: float | None) -> cbor2.CBO
     return cbor2.CBORTag(TAG_INT16, counts.astype("<i2").tobytes())
 
 
-def _body(payload: bytes) -> dict[str, Any]:
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise Refused(
-            "oversized",
-            "payload",
-            f"{len(payload)} bytes exceed {MAX_PAYLOAD_BYTES}",
-            "send shorter windows, or CBOR with packed samples",
-        )
+def _body(payload: bytes, limit: int, remedy: str) -> dict[str, Any]:
+    if len(payload) > limit:
+        raise Refused("oversized", "payload", f"{len(payload)} bytes exceed {limit}", remedy)
     if not payload:
         raise Refused("undecodable", "payload", "empty", "send a JSON object or a CBOR map")
+    kind = "CBOR" if 0xA0 <= payload[0] <= 0xBF else "JSON"
     try:
-        if 0xA0 <= payload[0] <= 0xBF:
-            body = cbor2.loads(payload, max_depth=MAX_DEPTH, allow_duplicate_keys=False)
-        else:
-            body = from_json(payload, allow_inf_nan=True)
-    except (ValueError, cbor2.CBORError, TypeError, OverflowError, RecursionError, ArithmeticError) as error:
+        body = _from_cbor(payload) if kind == "CBOR" else from_json(payload, allow_inf_nan=True, cache_strings="keys")
+    except (ValueError, cbor2.CBORError) as error:
         raise Refused(
-            "undecodable", "payload", f"neither JSON nor CBOR: {_clean(str(error))}", "send a JSON object or a CBOR map"
+            "undecodable", "payload", f"read as {kind}: {_first_cause(error)}", "send a JSON object or a CBOR map"
         ) from error
     if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
         raise Refused("undecodable", "payload", "not an object with text keys", "send a JSON object or a CBOR map")
     return body
 
 
-def _unpacked(axis: Any, samples: Any, scale: Any) -> Any:
+class _TagPolicy(Mapping[int, Callable[[Any, bool], NoReturn]]):
+    """What cbor2 consults before it decodes a tag's content: every tag but a packed array is an error."""
+
+    def __getitem__(self, tag: int) -> Callable[[Any, bool], NoReturn]:
+        if tag in _TYPED_ARRAYS:
+            raise KeyError(tag)
+
+        def refuse(_decoder: Any, _immutable: bool) -> NoReturn:  # the signature is cbor2's
+            raise ValueError(f"tag {tag} is not used here")
+
+        return refuse
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+
+_TAGS = _TagPolicy()
+
+
+def _from_cbor(payload: bytes) -> Any:
+    stream = BytesIO(payload)
+    body = cbor2.load(
+        stream,
+        semantic_decoders=_TAGS,
+        max_depth=MAX_DEPTH,
+        allow_duplicate_keys=False,
+        strict_hashable_types=True,
+    )
+    if stream.tell() != len(payload):
+        raise ValueError(f"{len(payload) - stream.tell()} bytes follow the map")
+    return body
+
+
+def _first_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error)
+
+
+def _unpacked(axis: str, samples: Any, scale: Any) -> Any:
     if not isinstance(samples, cbor2.CBORTag):
         return samples
-    field = f"accel_m_s2.{_clean(str(axis))}"
+    field = f"accel_m_s2.{axis}"
     raw = samples.value
     width = {TAG_INT16: 2, TAG_FLOAT32: 4}.get(samples.tag)
     if width is None or not isinstance(raw, bytes) or len(raw) % width:
@@ -121,39 +169,58 @@ def _unpacked(axis: Any, samples: Any, scale: Any) -> Any:
         raise Refused("invalid", field, f"more than {MAX_SAMPLES} samples", "split the window")
     if width == 4:
         return np.frombuffer(raw, dtype="<f4")
-    if not isinstance(scale, float | int) or isinstance(scale, bool) or not 0 < scale < float("inf"):
-        raise Refused(
-            "invalid", "accel_scale_m_s2", "int16 samples need a positive scale", "add accel_scale_m_s2: m/s^2 per count"
-        )
-    return np.frombuffer(raw, dtype="<i2").astype(np.float32) * np.float32(scale)
+    if not isinstance(scale, float | int) or isinstance(scale, bool) or not 0 < scale < math.inf:
+        detail = "int16 samples need a positive scale"
+        raise Refused("invalid", "accel_scale_m_s2", detail, "add accel_scale_m_s2: m/s^2 per count")
+    # an integer from CBOR may lie beyond float64; what is too large for float32 is refused later, as infinite
+    with np.errstate(over="ignore"):
+        return (np.frombuffer(raw, dtype="<i2") * min(scale, 1e300)).astype(np.float32)
 
 
 def _validated(kind: type[_Incoming], body: dict[str, Any]) -> _Incoming:
+    known = kind.model_fields
+    for key in body:
+        if key not in known:
+            raise Refused("invalid", key, "unknown field", f"known fields: {', '.join(known)}")
     try:
         return kind.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        field = _clean(".".join(str(part) for part in first["loc"])) or "payload"
-        detail = _clean(first["msg"].removeprefix("Value error, "))
-        value = first.get("input")
-        raise Refused(_reason(first["type"], detail, value), field, detail, _remedy(kind, first["type"])) from error
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part)[:128] for part in first["loc"]) or "payload"
+        detail = first["msg"].removeprefix("Value error, ")
+        raise Refused(_reason(first["type"], first["input"]), field, detail, _remedy(kind, first["type"])) from error
 
 
-def _reason(kind: str, detail: str, value: Any) -> Reason:
-    if kind == "finite_number" or "NaN" in detail or (isinstance(value, float) and not np.isfinite(value)):
+def _reason(error: str, value: Any) -> Reason:
+    if error == "samples_empty":
+        return "empty"
+    if error in {"finite_number", "samples_not_finite"} or (isinstance(value, float) and not math.isfinite(value)):
         return "not_finite"
-    return "empty" if "samples are empty" in detail else "invalid"
+    return "invalid"
+
+
+_REMEDIES = {
+    "extra_forbidden": "remove it; the AsyncAPI document lists the fields",
+    "finite_number": "send a finite number, or leave the field out",
+    "samples_empty": "send at least one sample, or leave the axis out",
+    "samples_not_finite": "send finite numbers within float32 only",
+    "samples_not_numbers": "send one flat list of numbers, or a packed CBOR array (tag 77 or 85)",
+    "samples_too_many": "split the window",
+    "string_pattern_mismatch": "use 1-64 letters, digits, '_', '.', '-', the first a letter or digit",
+    "greater_than": "check the unit, which the field's name carries",
+    "greater_than_equal": "check the unit, which the field's name carries",
+    "less_than": "check the unit, which the field's name carries",
+    "less_than_equal": "check the unit, which the field's name carries",
+}
 
 
 def _remedy(kind: type[Message], error: str) -> str:
-    if error == "extra_forbidden":
-        return f"known fields: {', '.join(kind.model_fields)}"
     if error == "missing":
         required = [name for name, field in kind.model_fields.items() if field.is_required()]
         return f"required fields: {', '.join(required)}"
-    return "correct this field; the AsyncAPI document lists types and units"
+    return _REMEDIES.get(error, "correct this field; the AsyncAPI document lists types and units")
 
 
-def _clean(text: str) -> str:
+def _clean(text: str, limit: int) -> str:
     """Text that came from outside, fit for a log line and a page."""
-    return "".join(char if char.isprintable() else "?" for char in text)[:300]
+    return "".join(char if char.isprintable() else "?" for char in text[:limit])

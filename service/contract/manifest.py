@@ -66,8 +66,10 @@ class WindowSpec(_Part):
 
 
 class AlarmSpec(_Part):
-    """When a condition opens and clears: ``open_hits`` of the last ``span`` readings over ``open_at``, cleared after
-    ``clear_after`` readings in a row under ``clear_at``.
+    """When a condition opens and clears.
+
+    It opens at ``open_hits`` of the last ``span`` readings over ``open_at``, and clears after ``clear_after`` readings
+    in a row under ``clear_at``.
     """
 
     open_at: Positive

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, LiteralString, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
+from pydantic_core import PydanticCustomError, SchemaValidator, core_schema
 
 from service.contract.bearing import BearingGeometry
 from service.contract.faults import Fault
@@ -20,6 +21,7 @@ MAX_PAYLOAD_BYTES = 1_048_576
 
 Id = Annotated[str, Field(pattern=ID_PATTERN, description="1-64 letters, digits, '_', '.', '-'")]
 Axis = Literal["x", "y", "z"]
+AXES: tuple[str, ...] = get_args(Axis)
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 UnixSeconds = Annotated[
@@ -28,26 +30,40 @@ UnixSeconds = Annotated[
 Sequence = Annotated[int, Field(ge=0, le=2**53 - 1, description="counts up by one within a boot")]
 
 
+_numbers = SchemaValidator(
+    core_schema.list_schema(core_schema.float_schema(strict=True, allow_inf_nan=False), fail_fast=True)
+)
+
+
 def _samples(value: Any) -> NDArray[np.float32]:
-    """One axis as float32 ``(n,)``; ``ValueError`` says what is wrong with it."""
+    """One axis as finite float32 ``(n,)``, 1..MAX_SAMPLES; a bool or a text is not a number."""
     if not isinstance(value, list | np.ndarray):
-        raise ValueError("samples must be a list of numbers or a packed CBOR array (tag 77 or 85)")  # noqa: TRY004
+        raise PydanticCustomError("samples_not_numbers", "samples must be a list of numbers")
     if len(value) == 0:
-        raise ValueError("samples are empty; send at least one, or leave the axis out")
+        raise PydanticCustomError("samples_empty", "samples are empty")
     if len(value) > MAX_SAMPLES:
-        raise ValueError(f"{len(value)} samples exceed the limit of {MAX_SAMPLES}; split the window")
-    if isinstance(value, list) and not all(type(item) is float or type(item) is int for item in value):
-        raise ValueError("samples must all be numbers")
-    try:
-        with np.errstate(over="ignore"):
-            array = np.asarray(value, dtype=np.float32)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError("samples must all be numbers within float32") from error
-    if array.ndim != 1:
-        raise ValueError("samples must be one flat list")
-    if not np.isfinite(array).all():
-        raise ValueError("samples hold NaN or infinity; send finite numbers only")
-    return array
+        raise PydanticCustomError(
+            "samples_too_many", "{count} samples exceed {limit}", {"count": len(value), "limit": MAX_SAMPLES}
+        )
+    if isinstance(value, list):
+        try:
+            # fromiter would take a text or None for a number, but after the check there is none
+            array = np.fromiter(_numbers.validate_python(value), dtype=np.float64, count=len(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            kind: LiteralString = "samples_not_finite" if first["type"] == "finite_number" else "samples_not_numbers"
+            raise PydanticCustomError(
+                kind, "sample {index}: {message}", {"index": first["loc"][0], "message": first["msg"]}
+            ) from None
+    else:
+        array = value
+    if array.ndim != 1 or array.dtype.kind not in "fiu":
+        raise PydanticCustomError("samples_not_numbers", "samples must be one flat array of numbers")
+    with np.errstate(over="ignore"):
+        single: NDArray[np.float32] = array.astype(np.float32, copy=False)
+    if not np.isfinite(single).all():
+        raise PydanticCustomError("samples_not_finite", "samples hold NaN, infinity or values beyond float32")
+    return single
 
 
 Samples = Annotated[
@@ -74,7 +90,7 @@ class Message(BaseModel):
 
 
 class Reading(Message):
-    """One measurement window of one motor. Any scalar may be missing; without ``accel_m_s2`` only temperatures count."""
+    """One measurement window of one motor. Any scalar may be missing; without ``accel_m_s2`` only scalars count."""
 
     motor: Id
     boot: Annotated[Id, Field(description="changes at every start of the sensor; with seq it names a reading")]
@@ -214,6 +230,7 @@ Reason = Literal[
     "out_of_order",
     "past",
     "future",
+    "unprocessable",
 ]
 
 

@@ -1,5 +1,7 @@
 """Every MQTT topic, built and parsed in one place.
 
+::
+
     motortwin/v1/motor/{motor}/reading             in, one measurement window
     motortwin/v1/motor/{motor}/birth               in, retained: nameplate, bearing, sensors
     motortwin/v1/motor/{motor}/truth               the twin's own; the edge never subscribes to it
