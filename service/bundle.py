@@ -236,6 +236,6 @@ def _unpacked(golden: bytes, name: str) -> dict[str, NDArray[np.floating]]:
 
 def _vector(vectors: dict[str, NDArray[np.floating]], key: str, name: str) -> NDArray[np.floating]:
     array = vectors.get(key)
-    if array is None or array.ndim == 0 or len(array) == 0:
-        raise BundleError(f"{name}: {key} is absent or empty; export the bundle again")
+    if array is None or array.ndim == 0 or len(array) == 0 or array.dtype.kind != "f":
+        raise BundleError(f"{name}: {key} is absent, empty or not made of floats; export the bundle again")
     return array

@@ -31,6 +31,8 @@ _ONNX_DOMAINS = frozenset({b"", b"ai.onnx"})
 _ORT_TYPES = {"float32": "tensor(float)", "float64": "tensor(double)"}
 _DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype(np.float32), "float64": np.dtype(np.float64)}
 
+_Described = dict[str, tuple[str, tuple[int | str, ...]]]
+
 # onnx.proto3: the fields of each message that lead to nodes and tensors, by field number.
 _CHILDREN: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -75,11 +77,13 @@ class Graph:
         options.log_severity_level = 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+            # The fallback would print, and try the same provider again.
+            self._session = ort.InferenceSession(raw, options, providers=["CPUExecutionProvider"], enable_fallback=0)
+            inputs, outputs = _described(self._session.get_inputs()), _described(self._session.get_outputs())
         except Exception as error:  # ONNX Runtime's errors share no base but Exception
             raise BundleError(f"{name}: ONNX Runtime {ort.__version__} cannot load it: {_brief(error)}") from error
-        _compare(name, "input", self._session.get_inputs(), spec.inputs)
-        _compare(name, "output", self._session.get_outputs(), spec.outputs)
+        _compare(name, "input", inputs, spec.inputs)
+        _compare(name, "output", outputs, spec.outputs)
         self._inputs = {key: _expected(tensor) for key, tensor in spec.inputs.items()}
         self._outputs = {key: _expected(tensor) for key, tensor in spec.outputs.items()}
         self._output_names = list(spec.outputs)
@@ -136,18 +140,24 @@ def _fits(array: NDArray[np.floating], expected: _Expected, batch: int) -> bool:
     )
 
 
-def _compare(name: str, kind: str, found: list[ort.NodeArg], wanted: Mapping[str, TensorSpec]) -> None:
-    if {node.name for node in found} != set(wanted):
+def _described(nodes: list[ort.NodeArg]) -> _Described:
+    return {
+        node.name: (node.type, tuple(size if isinstance(size, int) else "batch" for size in node.shape))
+        for node in nodes
+    }
+
+
+def _compare(name: str, kind: str, found: _Described, wanted: Mapping[str, TensorSpec]) -> None:
+    if found.keys() != wanted.keys():
         raise BundleError(
-            f"{name}: {kind}s are {sorted(node.name for node in found)}, the manifest says {sorted(wanted)}; "
+            f"{name}: {kind}s are {sorted(found)}, the manifest says {sorted(wanted)}; "
             "export graph and manifest together"
         )
-    for node in found:
-        spec = wanted[node.name]
-        shape = tuple(size if isinstance(size, int) else "batch" for size in node.shape)
-        if node.type != _ORT_TYPES[spec.dtype] or shape != spec.shape:
+    for key, (dtype, shape) in found.items():
+        spec = wanted[key]
+        if dtype != _ORT_TYPES[spec.dtype] or shape != spec.shape:
             raise BundleError(
-                f"{name}: {kind} {node.name} is {node.type}{shape}, the manifest says {spec.dtype}{spec.shape}; "
+                f"{name}: {kind} {key} is {dtype}{shape}, the manifest says {spec.dtype}{spec.shape}; "
                 "export graph and manifest together"
             )
 
