@@ -44,6 +44,7 @@ class _Channel(NamedTuple):
     address: str
     payload: type[Message]
     action: Literal["receive", "send"] | None
+    qos: Literal[0, 1]
     retain: bool
     summary: str
     content: tuple[str, ...] = (JSON,)
@@ -67,6 +68,7 @@ CHANNELS: tuple[_Channel, ...] = (
         _motor("reading"),
         Reading,
         "receive",
+        1,
         False,
         f"One measurement window of one motor, at most {MAX_PAYLOAD_BYTES} bytes.",
         (JSON, CBOR),
@@ -76,17 +78,23 @@ CHANNELS: tuple[_Channel, ...] = (
         _motor("birth"),
         Birth,
         "receive",
+        1,
         True,
         "A motor introduces itself: nameplate, bearing, sensors. An empty payload takes it away.",
         (JSON, CBOR),
     ),
-    _Channel("motorHealth", _motor("health"), Health, "send", True, "What the edge knows of a motor after a reading."),
-    _Channel("motorAlert", _alert(), Alert, "send", True, "The present state of one condition's alert on one motor."),
+    _Channel(
+        "motorHealth", _motor("health"), Health, "send", 0, True, "What the edge knows of a motor after a reading."
+    ),
+    _Channel(
+        "motorAlert", _alert(), Alert, "send", 1, True, "The present state of one condition's alert on one motor."
+    ),
     _Channel(
         "motorAvailability",
         _motor("availability"),
         MotorAvailability,
         "send",
+        1,
         True,
         "Whether a motor's sensor is heard.",
     ),
@@ -95,11 +103,12 @@ CHANNELS: tuple[_Channel, ...] = (
         _node("availability"),
         NodeAvailability,
         "send",
+        1,
         True,
         "Whether an edge node lives; offline is its last will.",
     ),
-    _Channel("nodeRejected", _node("rejected"), Rejection, "send", False, "What was refused, why, and the remedy."),
-    _Channel("motorTruth", _motor("truth"), Truth, None, False, "What the twin knows; the edge never reads it."),
+    _Channel("nodeRejected", _node("rejected"), Rejection, "send", 0, False, "What was refused, why, and the remedy."),
+    _Channel("motorTruth", _motor("truth"), Truth, None, 1, False, "What the twin knows; the edge never reads it."),
 )
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
@@ -179,7 +188,7 @@ def _operation(channel: _Channel) -> dict[str, Any]:
         "channel": {"$ref": f"#/channels/{channel.name}"},
         "summary": channel.summary,
         "messages": [{"$ref": f"#/channels/{channel.name}/messages/{_encoding(kind)}"} for kind in channel.content],
-        "bindings": {"mqtt": {"qos": 1, "retain": channel.retain, "bindingVersion": _MQTT_BINDING}},
+        "bindings": {"mqtt": {"qos": channel.qos, "retain": channel.retain, "bindingVersion": _MQTT_BINDING}},
     }
 
 

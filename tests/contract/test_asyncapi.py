@@ -101,7 +101,11 @@ def test_the_edge_receives_readings_and_births_and_never_the_truth(document) -> 
 def test_state_is_retained_and_events_are_not(document) -> None:
     retained = {name for name, operation in document["operations"].items() if operation["bindings"]["mqtt"]["retain"]}
     assert set(document["operations"]) - retained == {"receiveMotorReading", "sendNodeRejected"}
-    assert all(operation["bindings"]["mqtt"]["qos"] == 1 for operation in document["operations"].values())
+
+
+def test_only_what_the_next_message_makes_good_is_sent_at_most_once(document) -> None:
+    qos = {name: operation["bindings"]["mqtt"]["qos"] for name, operation in document["operations"].items()}
+    assert {name for name, level in qos.items() if level == 0} == {"sendMotorHealth", "sendNodeRejected"}
 
 
 def test_every_payload_type_is_in_the_document() -> None:
