@@ -75,6 +75,7 @@ class Graph:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 4
+        options.enable_mem_pattern = False  # it would keep a memory plan for every batch size that ever came
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             # The fallback would print, and try the same provider again.

@@ -169,7 +169,8 @@ def _admit(
             continue
         known = boots.get(motor)
         if known is None:
-            known = state[motor].boots if motor in state else ()
+            stored = state.get(motor)
+            known = stored.boots if stored is not None else ()
         after = arrive(reading, known)
         if isinstance(after, Refused):
             refusals.append(Refusal(index, after))

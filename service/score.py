@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from service.contract.manifest import Manifest
     from service.contract.messages import Reading
 
-MAX_ROWS = 64
-"""Rows per graph run: past this a bigger batch gains nothing and costs memory."""
+MAX_ROWS = 32
+"""Rows per graph run: past this a bigger batch gains little and costs memory."""
 
 _SLACK = 1e-3  # how far float32 sigmoids may stray from 0..1 before they count as meaningless
 

@@ -7,7 +7,9 @@ used and every row is full. A shorter one, down to ``window.min_samples``, becom
 Time rule: within a boot the sequence number and the time must grow. A new boot id starts a new sequence whatever its
 clock says, so a sensor that restarts with its clock set back is heard at once; time that ran backwards is no time for
 the filter. A few earlier boots are remembered: what they have already delivered is a duplicate, not a restart.
-A wall clock is compared with the edge's, unless the edge's own clock has evidently never been set.
+A wall clock is compared with the edge's, unless the edge's own clock has evidently never been set. So a wall clock that
+is set back within a boot is refused for ``max_past_s + max_future_s`` at most, until it has caught up; a simulated one,
+which nothing bounds, until it has caught up or the boot changes. No history makes a motor unheard for ever.
 """
 
 from __future__ import annotations
