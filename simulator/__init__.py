@@ -5,7 +5,7 @@ module       responsibility
 ============ =====================================================================================
 parameter    physics declared as data: unit, default, limits, spread and source of every parameter
 catalogue    motors by power, poles and supply; usual bearings
-motor        induction motor: nameplate -> equivalent circuit -> slip, current, losses
+circuit      induction motor: nameplate -> equivalent circuit -> slip, current, losses
 thermal      winding and housing temperatures, exact
 bearing      impact trains of bearing defects: slip, load zone, spalls
 vibration    structure, lines, noise -> acceleration, in batches
@@ -15,9 +15,23 @@ degradation  how severity grows from onset to failure
 sensor       range, noise, resolution, missing values
 population   batches of machines, drawn or built from plates
 twin         the physics step by step for a batch
+duty         loads and ambient over time
+scenario     which motors, which faults when: TOML, checked key by key
+fleet        a scenario in motion: births, readings, truth; no I/O
+motor        one motor for a notebook
+dataset      labelled windows and histories for training
+publish      the MQTT shell
+recording    readers of published recordings of real machines
+replay       recordings through the same messages
+verdict      alerts against the truth
+demo, table  twin, service and broker in one terminal
 ============ =====================================================================================
 
 Units: SI inside, unless a name carries its unit (``housing_c``, ``speed_rpm``, ``fs_hz``, ``rul_h``). Severity is 0 (as
 new) to 1 (functional failure). Randomness comes from generators that the caller passes; nothing draws from a global
 one.
 """
+
+from simulator.motor import Motor
+
+__all__ = ["Motor"]

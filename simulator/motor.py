@@ -1,220 +1,160 @@
-"""Three-phase induction motor in steady state: nameplate in; slip, current and losses out for any shaft load.
+"""One motor for a notebook: ``Motor(nameplate, bearing).run(...)`` gives arrays with names and units.
 
-Per-phase equivalent circuit with the magnetising branch at the terminals (approximate or Gamma circuit; Chapman,
-Electric Machinery Fundamentals, 5th ed., ch. 6; Fitzgerald, Electric Machinery, 6th ed., ch. 6)::
-
-    I1 = V / R_fe + V / (j X_m) + I2          I2 = V / (R1 + R2 / s + j X)
-    P_gap = 3 I2^2 R2 / s                     T_em = P_gap / w_s
-    T_max = 3 V^2 / (2 w_s (R1 + sqrt(R1^2 + X^2)))
-
-In this circuit the rated point and the breakdown torque fix every element in closed form, and so does the slip at a
-given torque, hence whole populations are solved at once and input = shaft + losses holds to rounding.
+>>> from simulator import Motor
+>>> run = Motor("7.5kW-4p-50Hz", "6208", seed=1).run(hours=100, step_h=1, faults={"outer_race": (20, 90)})
+>>> run["housing_c"], run.velocity_mm_s[-1], run.zone[-1], run.severity["outer_race"][-1]
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.parameter import OutOfRangeError, Values, check, parameter
+from service.contract.faults import Fault
+from service.contract.signals import OPERATING, SIGNALS
+from simulator import iso20816, scenario
+from simulator.fleet import Fleet
 
-LINE_VOLTAGE_V = 400.0
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-BOOST = 2.0
-"""Voltage boost of a drive at standstill, in resistive drops at rated torque: enough to start a loaded machine."""
+    from numpy.typing import NDArray
 
+    from service.contract.bearing import BearingGeometry
+    from service.contract.messages import Birth, Nameplate
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rating:
-    """What the plate says, and what a maker's data sheet adds. Scalars or shape ``(n,)``."""
-
-    power_w: Values = parameter(1500.0, "W", limits=(50.0, 5e6), source="nameplate")
-    speed_rpm: Values = parameter(1445.0, "1/min", limits=(100.0, 20_000.0), source="nameplate")
-    supply_hz: Values = parameter(50.0, "Hz", limits=(5.0, 400.0), source="nameplate")
-    poles: Values = parameter(4.0, "1", limits=(2.0, 48.0), source="nameplate")
-    voltage_v: Values = parameter(LINE_VOLTAGE_V, "V", limits=(24.0, 15_000.0), source="IEC 60038, line to line")
-    efficiency: Values = parameter(0.853, "1", limits=(0.3, 0.995), source="IEC 60034-30-1, IE3")
-    power_factor: Values = parameter(0.80, "1", limits=(0.3, 0.98), source="makers' data sheets")
-    breakdown_ratio: Values = parameter(
-        2.9, "1", limits=(1.5, 6.0), spread=(2.3, 3.6), source="IEC 60034-1 asks 1.6 at least; data sheets 2.3-3.6"
-    )
-    iron_share: Values = parameter(
-        0.20, "1", limits=(0.02, 0.6), spread=(0.15, 0.24), source="share of losses; IEC 60034-31, fig. on loss split"
-    )
-    friction_share: Values = parameter(
-        0.08, "1", limits=(0.005, 0.4), spread=(0.05, 0.11), source="share of losses; IEC 60034-31"
-    )
-
-    def __post_init__(self) -> None:
-        check(self)
-        slip = self.slip
-        if np.any(slip <= 0.0) or np.any(slip > 0.2):
-            raise OutOfRangeError(
-                f"Rating.speed_rpm={float(np.ravel(self.speed_rpm)[0]):g} 1/min: must lie within 80..100 % (exclusive) "
-                f"of the synchronous speed 120 supply_hz / poles = {float(np.ravel(self.synchronous_rpm)[0]):g}"
-            )
-
-    @property
-    def synchronous_rpm(self) -> Values:
-        """120 f / poles."""
-        return 120.0 * self.supply_hz / self.poles
-
-    @property
-    def slip(self) -> Values:
-        """Rated slip, fraction of synchronous speed."""
-        return 1.0 - self.speed_rpm / self.synchronous_rpm
-
-    @property
-    def current_a(self) -> Values:
-        """Rated line current in A."""
-        current: Values = self.power_w / (self.efficiency * self.power_factor * np.sqrt(3.0) * self.voltage_v)
-        return current
-
-    @property
-    def torque_n_m(self) -> Values:
-        """Rated shaft torque in N m."""
-        return self.power_w / (2.0 * np.pi * self.speed_rpm / 60.0)
+UNITS = {signal.name: signal.unit for signal in SIGNALS} | {"ts_s": "s", "accel_m_s2": "m/s^2", "velocity_mm_s": "mm/s"}
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """A steady operating point. Every field has the broadcast shape of circuit and load."""
+class Run:
+    """What one motor did over ``T`` readings.
 
-    slip: Values
-    speed_rpm: Values
-    torque_n_m: Values
-    current_a: Values
-    power_factor: Values
-    input_w: Values
-    shaft_w: Values
-    stator_copper_w: Values
-    rotor_copper_w: Values
-    iron_w: Values
-    friction_w: Values
+    ``ts_s`` (T,), Unix seconds; ``signals`` by name of ``OPERATING``, (T,) each, NaN where missing; ``accel_m_s2``
+    float32 (T, samples) at ``fs_hz``; ``severity`` by fault, (T,) each; ``rul_h`` (T,), inf without failure.
+    ``run["housing_c"]`` is short for ``run.signals["housing_c"]``.
+    """
+
+    birth: Birth
+    ts_s: NDArray[np.float64]
+    signals: dict[str, NDArray[np.float64]]
+    fs_hz: float
+    accel_m_s2: NDArray[np.float32]
+    severity: dict[Fault, NDArray[np.float64]]
+    rul_h: NDArray[np.float64]
+
+    def __getitem__(self, name: str) -> NDArray[np.float64]:
+        return self.signals[name]
 
     @property
-    def loss_w(self) -> Values:
-        """All losses in W."""
-        return self.stator_copper_w + self.rotor_copper_w + self.iron_w + self.friction_w
+    def units(self) -> dict[str, str]:
+        """Unit by name."""
+        return UNITS
+
+    @property
+    def velocity_mm_s(self) -> NDArray[np.float64]:
+        """Velocity RMS of each reading over 10-1000 Hz, (T,)."""
+        return np.array([iso20816.velocity_rms_mm_s(window, self.fs_hz) for window in self.accel_m_s2])
+
+    @property
+    def zone(self) -> list[iso20816.Zone]:
+        """ISO 20816 zone of each reading."""
+        power_w = self.birth.nameplate.rated_power_w
+        return [iso20816.zone(float(velocity), power_w) for velocity in self.velocity_mm_s]
 
 
-@dataclass(frozen=True, slots=True)
-class Circuit:
-    """Elements of the equivalent circuit per phase at rated frequency; ohm, V, Hz, N m."""
+class Motor:
+    """A motor with a bearing.
 
-    R1: Values
-    R2: Values
-    X: Values
-    X_m: Values
-    R_fe: Values
-    friction_n_m: Values
-    rated_torque_n_m: Values
-    phase_v: Values
-    supply_hz: Values
-    pole_pairs: Values
+    Args:
+        nameplate: a rating like "7.5kW-4p-50Hz", or a contract nameplate.
+        bearing: a designation of the catalogue, a geometry, or None for what such a motor usually has.
+        seed: makes this very machine: its structure, noise, residual imbalance, sensors.
 
-    @classmethod
-    def of(cls, rating: Rating) -> Circuit:
-        """The circuit that meets the rated point and the breakdown torque exactly.
+    Raises:
+        simulator.scenario.ScenarioError: impossible plate or bearing; one line.
+    """
 
-        With A = I2 cos(phi2), r = R1 / (R1 + R2/s) and q = 1 / (2 k (1 - r)), the ratio k of breakdown to rated torque
-        gives y = cos^2(phi2) as the larger root of y^2 - (1 + 2 q r) y + q^2 = 0.
+    def __init__(
+        self,
+        nameplate: str | Nameplate = "1.5kW-4p-50Hz",
+        bearing: str | BearingGeometry | None = None,
+        *,
+        seed: int = 0,
+    ) -> None:
+        self.seed = seed
+        plate = {"rating": nameplate} if isinstance(nameplate, str) else {"nameplate": nameplate}
+        self._plan: dict[str, Any] = {"id": "motor", "bearing": bearing, **plate}
+        self._scenario(hours=1.0, step_h=1.0)
 
-        Raises:
-            OutOfRangeError: the plate contradicts itself (losses or reactive power would be negative).
-        """
-        V = rating.voltage_v / np.sqrt(3.0)
-        s = rating.slip
-        input_w = rating.power_w / rating.efficiency
-        loss_w = input_w - rating.power_w
-        iron_w = rating.iron_share * loss_w
-        friction_w = rating.friction_share * loss_w
-        rotor_w = (rating.power_w + friction_w) * s / (1.0 - s)
-        stator_w = loss_w - iron_w - friction_w - rotor_w
-        if np.any(stator_w <= 0.02 * loss_w):
-            raise OutOfRangeError(
-                "Rating.efficiency: the rated slip alone costs more than the stated losses leave; "
-                "lower efficiency or raise speed_rpm"
-            )
-        A = (input_w - iron_w) / (3.0 * V)
-        r = stator_w / (input_w - iron_w)
-        q = 0.5 / (rating.breakdown_ratio * (1.0 - r))
-        b = 1.0 + 2.0 * q * r
-        y = 0.5 * (b + np.sqrt(b * b - 4.0 * q * q))
-        tan_phi2 = np.sqrt(np.maximum(1.0 - y, 0.0) / y)
-        R = V * y / A
-        magnetising_var = input_w * np.sqrt(1.0 / rating.power_factor**2 - 1.0) - 3.0 * V * A * tan_phi2
-        if np.any(magnetising_var <= 0.0):
-            raise OutOfRangeError("Rating.power_factor: too high for this breakdown_ratio; lower one of them")
-        omega = 2.0 * np.pi * rating.speed_rpm / 60.0
-        return cls(
-            R1=r * R,
-            R2=(1.0 - r) * R * s,
-            X=R * tan_phi2,
-            X_m=3.0 * V * V / magnetising_var,
-            R_fe=3.0 * V * V / iron_w,
-            friction_n_m=friction_w / omega,
-            rated_torque_n_m=rating.torque_n_m,
-            phase_v=V,
-            supply_hz=rating.supply_hz,
-            pole_pairs=rating.poles / 2.0,
-        )
-
-    def _voltage_share(self, frequency: float | Values) -> Values:
-        """A drive's voltage over rated: volts per hertz, boosted by the resistive drop when slow, line at most."""
-        drop = (
-            self.R1 * self.rated_torque_n_m * 2.0 * np.pi * self.supply_hz / self.pole_pairs / (3.0 * self.phase_v**2)
-        )
-        share: Values = np.minimum(frequency + BOOST * drop * np.maximum(1.0 - frequency, 0.0), 1.0)
-        return share
-
-    def torque_n_m(self, slip: Values, *, frequency: float | Values = 1.0) -> Values:
-        """Electromagnetic torque in N m at a slip; ``frequency`` as in ``operate``."""
-        V = self.phase_v * self._voltage_share(frequency)
-        X = self.X * frequency
-        omega_s = 2.0 * np.pi * self.supply_hz * frequency / self.pole_pairs
-        u = self.R2 / slip
-        return 3.0 * V * V * u / (omega_s * ((self.R1 + u) ** 2 + X**2))
-
-    def operate(self, load: float | Values, *, frequency: float | Values = 1.0) -> Operation:
-        """Steady operation.
+    def run(
+        self,
+        *,
+        hours: float,
+        step_h: float,
+        load: float | Mapping[str, Any] = 0.75,
+        faults: Mapping[Fault | str, float | tuple[float, float]] | None = None,
+        ambient_c: float = 22.0,
+        fs_hz: float = 12_800.0,
+        samples: int = 4096,
+    ) -> Run:
+        """Runs it.
 
         Args:
-            load: shaft torque as a fraction of rated torque, 0 or more.
-            frequency: drive frequency as a fraction of supply_hz; 1 is direct on line.
+            hours: how long.
+            step_h: time between readings.
+            load: fraction of rated torque, or a scenario's load table like ``{"profile": "shift", "level": 0.8}``.
+            faults: by fault a fixed severity, or (onset_h, failure_h) between which it grows to 1.
+            ambient_c: mean temperature of the cooling air.
+            fs_hz: sampling rate.
+            samples: per reading.
 
         Raises:
-            OutOfRangeError: the load exceeds the breakdown torque (the motor would stall).
+            simulator.scenario.ScenarioError: one line that names what is impossible.
         """
-        load = np.asarray(load, dtype=np.float64)
-        V = self.phase_v * self._voltage_share(frequency)
-        X = self.X * frequency
-        X_m = self.X_m * frequency
-        omega_s = 2.0 * np.pi * self.supply_hz * frequency / self.pole_pairs
-        gap_w = (load * self.rated_torque_n_m + self.friction_n_m) * omega_s
-        # gap_w ((R1 + u)^2 + X^2) = 3 V^2 u, u = R2 / s: the larger root is the stable branch.
-        half_b = 1.5 * V * V / gap_w - self.R1
-        radicand = half_b * half_b - (self.R1**2 + X**2)
-        if np.any(radicand < 0.0) or np.any(half_b < 0.0):
-            raise OutOfRangeError(f"load={float(np.max(load)):g}: exceeds the breakdown torque, the motor stalls")
-        u = half_b + np.sqrt(radicand)
-        s = self.R2 / u
-        I2 = V / (self.R1 + u + 1j * X)
-        I1 = V / self.R_fe + V / (1j * X_m) + I2
-        I2_squared = np.abs(I2) ** 2
-        speed_rpm = (1.0 - s) * 60.0 * omega_s / (2.0 * np.pi)
-        omega = 2.0 * np.pi * speed_rpm / 60.0
-        return Operation(
-            slip=s,
-            speed_rpm=speed_rpm,
-            torque_n_m=load * self.rated_torque_n_m,
-            current_a=np.abs(I1),
-            power_factor=np.real(I1) / np.abs(I1),
-            input_w=3.0 * V * np.real(I1),
-            shaft_w=load * self.rated_torque_n_m * omega,
-            stator_copper_w=3.0 * I2_squared * self.R1,
-            rotor_copper_w=3.0 * I2_squared * self.R2,
-            iron_w=3.0 * V * V / self.R_fe * np.ones_like(s),
-            friction_w=self.friction_n_m * omega,
+        fleet = Fleet(
+            self._scenario(
+                hours=hours,
+                step_h=step_h,
+                sampling={"fs_hz": fs_hz, "samples": samples},
+                load={"level": load} if isinstance(load, int | float) else dict(load),
+                ambient_c=ambient_c,
+                fault=[_plan(kind, course) for kind, course in (faults or {}).items()],
+            )
         )
+        ticks = list(fleet.ticks())
+        readings = [reading for tick in ticks for reading in tick.readings if reading is not None]
+        truths = [tick.truths[0] for tick in ticks]
+        return Run(
+            birth=fleet.births(interval_s=min(step_h * 3600.0, 86_400.0), clock="simulated")[0],
+            ts_s=np.array([tick.ts_s for tick in ticks]),
+            signals={name: np.array([getattr(r, name) for r in readings], dtype=np.float64) for name in OPERATING},
+            fs_hz=fs_hz,
+            accel_m_s2=np.stack([reading.accel_m_s2["x"] for reading in readings]),
+            severity={fault: np.array([truth.faults.get(fault, 0.0) for truth in truths]) for fault in Fault},
+            rul_h=np.array([np.inf if truth.rul_h is None else truth.rul_h for truth in truths]),
+        )
+
+    def _scenario(
+        self, *, hours: float, step_h: float, sampling: Mapping[str, Any] | None = None, **plan: Any
+    ) -> scenario.Scenario:
+        return scenario.parse(
+            {
+                "title": "one motor",
+                "seed": self.seed,
+                "duration_h": hours,
+                "step_h": step_h,
+                "sampling": sampling or {},
+                "motor": [self._plan | plan],
+            },
+            where="Motor",
+        )
+
+
+def _plan(kind: Fault | str, course: float | tuple[float, float]) -> dict[str, Any]:
+    if isinstance(course, tuple):
+        onset_h, failure_h = course
+        return {"kind": kind, "onset_h": onset_h, "failure_h": failure_h}
+    return {"kind": kind, "severity": course}

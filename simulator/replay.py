@@ -66,8 +66,7 @@ def target_fs_hz(fs_hz: float, accepted: tuple[float, float]) -> float:
     if low <= fs_hz <= high:
         return fs_hz
     if fs_hz > high:
-        powers = [2**k for k in range(1, 7)]
-        for factor in [*reversed(powers), *range(DECIMATION_MAX, 1, -1)]:
+        for factor in (64, 32, 16, 8, 4, 2, *range(DECIMATION_MAX, 1, -1)):
             if low <= fs_hz / factor <= high:
                 return fs_hz / factor
         return high
