@@ -43,7 +43,7 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 	  if output=$$("$${@:2}" 2>&1); then echo "ok      $$1"; else failed+=("$$1"); echo "FAILED  $$1"; echo "$$output"; fi
 	}
 	run lint      ruff check --output-format concise .
-	run format    ruff format --check .
+	run format    ruff format --check --output-format concise .
 	run types     mypy
 	run imports   lint-imports
 	run asyncapi  python -m service.contract.asyncapi --check
