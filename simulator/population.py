@@ -19,7 +19,7 @@ from simulator.faults import EFFECTS, Effect
 from simulator.parameter import Values, draw, take
 from simulator.sensor import Sensors
 from simulator.thermal import Body, Thermal
-from simulator.vibration import NOISE_RIPPLES, Background, Residue, Structure
+from simulator.vibration import NOISE_RIPPLES, PHASES, Background, Residue, Structure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,7 @@ class Machines:
     background: Background
     ripples: Values  # (n, NOISE_RIPPLES)
     residue: Residue
+    phases: Values  # (n, PHASES), turns
     sensors: Sensors
     effects: dict[Fault, Effect]
 
@@ -114,6 +115,7 @@ def assemble(
         background=draw(Background, rng, n),
         ripples=rng.standard_normal((n, NOISE_RIPPLES)),
         residue=draw(Residue, rng, n),
+        phases=rng.random((n, PHASES)),
         sensors=draw(Sensors, rng, n, fs_hz=fs_hz),
         effects={fault: draw(kind, rng, n) for fault, kind in EFFECTS.items()},
     )

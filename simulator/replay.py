@@ -66,7 +66,8 @@ def target_fs_hz(fs_hz: float, accepted: tuple[float, float]) -> float:
     if low <= fs_hz <= high:
         return fs_hz
     if fs_hz > high:
-        for factor in (64, 32, 16, 8, 4, 2, *range(DECIMATION_MAX, 1, -1)):
+        factors: list[int] = [64, 32, 16, 8, 4, 2, *range(DECIMATION_MAX, 1, -1)]
+        for factor in factors:
             if low <= fs_hz / factor <= high:
                 return fs_hz / factor
         return high

@@ -16,7 +16,7 @@ from simulator import iso20816
 from simulator.bearing import Strikes
 from simulator.faults import Running, Strain
 from simulator.parameter import Values, take
-from simulator.vibration import Lines, Path, residual_lines, tones
+from simulator.vibration import PHASES, RESIDUAL_LINES, Lines, Path, residual_lines, tones
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from simulator.thermal import Temperatures
 
 FAULTS = tuple(Fault)
+
+FAULT_STRIDE = 7
+"""Distance of two faults' first phases; odd against PHASES, so that no two share all of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ def vibrate(
     )
     noise_m_s2 = running.noise_m_s2.copy()
     lines = [residual_lines(machines.residue, running.shaft_hz, running.line_hz, fs_hz, speed_ratio, state.load)]
+    phase_columns = [np.arange(RESIDUAL_LINES)]
     strikes = [_knocks(machines, running, rng)]
     for column, fault in enumerate(FAULTS):
         rows = np.flatnonzero(severity[:, column] > 0.0)
@@ -149,13 +153,19 @@ def vibrate(
         added = effect.lines(s, here, rng)
         if added is not None:
             lines.append(_spread(added, rows, len(machines)))
+            first = RESIDUAL_LINES + FAULT_STRIDE * column
+            phase_columns.append(np.arange(first, first + added.freq_hz.shape[1]) % PHASES)
         impacts = effect.strikes(rows, s, here, rng)
         if impacts is not None:
             strikes.append(impacts)
     accel = via.shake(index, noise_m_s2, strikes, rng)
-    _modulate(accel, background.shaft_modulation, running.shaft_hz / fs_hz, rng)
+    # Lines are functions of time: a window starts anywhere, but a machine's lines keep their phases to each other.
+    began_s = 1000.0 * rng.random((len(machines), 1))
+    swell = Lines(running.shaft_hz[:, None], background.shaft_modulation[:, None])
+    accel *= 1.0 + tones(swell, fs_hz, via.samples, swell.freq_hz * began_s)
     every = Lines(np.hstack([part.freq_hz for part in lines]), np.hstack([part.peak_m_s2 for part in lines]))
-    accel += tones(every, fs_hz, via.samples, rng)
+    start_turns = machines.phases[:, np.concatenate(phase_columns)] + every.freq_hz * began_s
+    accel += tones(every, fs_hz, via.samples, start_turns)
     return accel
 
 
@@ -171,9 +181,3 @@ def _knocks(machines: Machines, running: Running, rng: np.random.Generator) -> S
     row = np.repeat(np.arange(len(machines)), count)
     peak = running.noise_m_s2[row] * rng.lognormal(np.log(4.0), 0.6, row.size)
     return Strikes(row, rng.random(row.size) * running.duration_s[row], peak)
-
-
-def _modulate(accel: NDArray[np.float32], depth: Values, turns: Values, rng: np.random.Generator) -> None:
-    """Noise and impacts of a driven machine swell once a turn; in place. ``turns``: shaft speed over sampling rate."""
-    wave = Lines(turns[:, None], depth[:, None])
-    accel *= 1.0 + tones(wave, np.ones(len(accel)), accel.shape[1], rng)

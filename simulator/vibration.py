@@ -31,6 +31,10 @@ GUARD = 0.25
 MODES = 3
 NOISE_RIPPLES = 4
 
+RESIDUAL_LINES = 12
+PHASES = 64
+"""Random phases that each machine's lines draw on."""
+
 
 @dataclass(frozen=True, slots=True)
 class Structure:
@@ -181,13 +185,16 @@ def residual_lines(
     return Lines(np.hstack([moving.freq_hz, shaking[0]]), np.hstack([moving.peak_m_s2, np.sqrt(2.0) * shaking[1]]))
 
 
-def tones(lines: Lines, fs_hz: Values, samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Sum of the lines with random phases, float32 ``(b, samples)``; what lies above half the rate is left out."""
+def tones(lines: Lines, fs_hz: Values, samples: int, start_turns: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Sum of the lines, float32 ``(b, samples)``; what lies above half the rate is left out.
+
+    ``start_turns`` ``(b, k)`` are the phases of the first sample, in turns.
+    """
     turns = lines.freq_hz / fs_hz[:, None]
     height = np.where(turns < 0.5, lines.peak_m_s2, 0.0).astype(np.float32)
     blocks = -(-samples // BLOCK)
-    start = rng.random(turns.shape)[:, None, :]
-    coarse = _angle(np.arange(0.0, blocks * BLOCK, BLOCK)[None, :, None] * turns[:, None, :] + start)
+    along = np.arange(0.0, blocks * BLOCK, BLOCK)[None, :, None] * turns[:, None, :]
+    coarse = _angle(along + start_turns[:, None, :])
     fine = _angle(turns[:, :, None] * np.arange(float(BLOCK)))
     left = np.concatenate([np.cos(coarse), -np.sin(coarse)], axis=2)
     left *= np.concatenate([height, height], axis=1)[:, None, :]
