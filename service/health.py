@@ -40,7 +40,7 @@ class Filtered(NamedTuple):
         P: ``(m, S, S)`` float64.
         told: ``(m, 5)`` float64: health in 0..1, rul_h, rul_low_h, rul_high_h (inf: no end in sight), nis (NaN: none).
         failed: rows on which the graph failed, with the error; their numbers are NaN.
-        unsound: rows whose numbers mean nothing.
+        unsound: rows whose numbers mean nothing, the failed ones among them.
     """
 
     x: NDArray[np.float64]
@@ -61,7 +61,7 @@ def advance(models: Models, inputs: Inputs) -> Filtered:
     )
     np.clip(index, 0.0, 1.0, out=index)
     np.maximum(told[:, 1:], 0.0, out=told[:, 1:])
-    unsound = frozenset(np.flatnonzero(~sound).tolist()) - failed.keys() if not sound.all() else frozenset()
+    unsound = frozenset(np.flatnonzero(~sound).tolist())
     return Filtered(x, P, told, failed, unsound)
 
 

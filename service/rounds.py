@@ -179,7 +179,7 @@ class Rounds:
         for row, at in enumerate(taken):
             reading, state = self._admitted.readings[at], states[row]
             x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
-            if row in filtered.unsound or row in filtered.failed:
+            if row in filtered.unsound:
                 x, P, ts_s = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
             health, rul_h, rul_low_h, rul_high_h, nis = told[row]

@@ -132,6 +132,12 @@ def test_an_anomaly_that_outlives_its_fault_opens(motor: Motor) -> None:
     assert motor.is_open() == {"anomaly"}
 
 
+def test_an_anomaly_that_only_was_does_not_open_when_its_fault_clears(motor: Motor) -> None:
+    for cage, anomaly in ((0.9, 2.0), (0.9, 2.0), (0.1, 2.0), (0.1, 0.9)):
+        motor.read(cage=cage, anomaly=anomaly)
+    assert not motor.is_open()
+
+
 def test_several_faults_may_be_open_at_once(motor: Motor) -> None:
     motor.read(cage=0.9, cooling=0.8)
     motor.read(cage=0.9, cooling=0.8)

@@ -202,3 +202,11 @@ def test_a_step_over_a_large_fleet_shares_what_it_did_not_touch() -> None:
     later = fleet.changed({"m1": dataclasses.replace(plain(), peak_ms=1)})
     assert later["m2"] is fleet["m2"]
     assert (fleet["m1"].peak_ms, later["m1"].peak_ms) == (0, 1)
+
+
+def test_what_a_step_copies_stays_small_in_a_large_fleet() -> None:
+    fleet = FleetState({f"m{k}": plain() for k in range(5000)})
+    for turn in range(300):
+        fleet = fleet.changed({f"m{(turn * 32 + k) % 5000}": plain() for k in range(32)})
+        assert len(fleet._layer) <= 8 * 70  # 70 squared is just under 5000
+    assert len(fleet) == 5000

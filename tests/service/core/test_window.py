@@ -159,6 +159,11 @@ def test_a_skipped_reading_that_comes_late_is_out_of_order() -> None:
     assert [reason("b1", seq, T0 + 3, boots) for seq in (5, 2)] == ["out_of_order"] * 2
 
 
+@pytest.mark.parametrize(("ahead", "expected"), [(1, "duplicate"), (63, "duplicate"), (64, "out_of_order")])
+def test_a_repetition_is_recognised_up_to_sixty_three_readings_later(ahead: int, expected: str) -> None:
+    assert reason("b1", 100, T0, marks(("b1", 100, T0), ("b1", 100 + ahead, T0 + 1))) == expected
+
+
 def test_a_lower_number_long_ago_is_out_of_order() -> None:
     assert reason("b1", 0, T0, marks(("b1", 0, T0), ("b1", 500, T0 + 1))) == "out_of_order"
 
