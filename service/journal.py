@@ -31,19 +31,19 @@ class Journal:
         self._everything = everything
         self._retry_at_s = 0.0
         self._read = False
-        self._adopt: Callable[[Restored], None] = lambda _: None
+        self._adopt: Callable[[Restored], Changes] = lambda _: Changes()
         self.fault: str | None = None
         """Why nothing is saved at present, for a person; None while all is well."""
 
-    def begin(self, adopt: Callable[[Restored], None], now_s: float) -> None:
-        """Open the store; what it held goes to ``adopt``, now or when it can first be read.
+    def begin(self, adopt: Callable[[Restored], Changes], now_s: float) -> None:
+        """Open the store; what it held goes to ``adopt``, now or when it can first be read, and what follows is saved.
 
         Raises:
             InUse, NewerSchema: the folder is not ours to use; a service must not start on it.
         """
         self._adopt = adopt
         try:
-            self._open()
+            self._store.commit(self._open())
         except (InUse, NewerSchema):
             raise
         except StoreError as error:
@@ -77,14 +77,16 @@ class Journal:
         """Close the store."""
         self._store.close()
 
-    def _open(self) -> None:
+    def _open(self) -> Changes:
         restored = self._store.open()
         self._note_moved_aside()
+        changes = Changes()
         if not self._read:
-            self._adopt(restored)
+            changes = self._adopt(restored)
             self._read = True
         self.fault = None
         self._metrics.store_up.set(1)
+        return changes
 
     def _failed(self, error: StoreError, now_s: float) -> None:
         if self.fault is None:

@@ -125,6 +125,7 @@ class Link(threading.Thread):
         self._kept = False
         self._answered = False
         self._up = False
+        self._subscribed = False
         self._received = 0
         self._stopping = threading.Event()
         self._client = self._new_client()
@@ -136,7 +137,7 @@ class Link(threading.Thread):
     @property
     def connected(self) -> bool:
         """True while the session stands and the subscriptions are made."""
-        return self._up
+        return self._subscribed
 
     @property
     def generation(self) -> int:
@@ -231,7 +232,8 @@ class Link(threading.Thread):
             self._say(f"the broker {self._settings.host}:{self._settings.port} does not answer: {error}")
             return False
         self._serve(client)
-        stood, self._up = self._up, False
+        stood = self._subscribed
+        self._up = self._subscribed = False
         if self._listener is not None and stood:
             self._listener.lost()
         if stood and not self._stopping.is_set():
@@ -359,18 +361,20 @@ class Link(threading.Thread):
             # acknowledgements of a session that the broker forgot would name other messages now
             self._session += 1
         self._kept = bool(flags.session_present)
+        # what waited for us comes before the answer to our subscription, and wants answers itself
+        self._up = True
 
     def _on_subscribe(self, client: paho.Client, _data: Any, _mid: int, reasons: list[ReasonCode], _p: Any) -> None:
         if any(reason.is_failure for reason in reasons):
             self._say(f"the broker refuses a subscription: allow {self._client_id} to read {', '.join(self._filters)}")
             client.disconnect()
             return
-        if self._up:
+        if self._subscribed:
             return
         _log.info("connected to %s:%d, MQTT %s", self._settings.host, self._settings.port, self._protocol)
         self.fault = None
         self.connections += 1
-        self._up = True
+        self._subscribed = True
         if self._listener is not None:
             self._listener.connected(self._kept)
 

@@ -209,7 +209,7 @@ def load(config: Path | None, environment: Mapping[str, str]) -> Settings:
             if not isinstance(table, dict):
                 raise SettingsError(f"{'.'.join(keys[:-1])} must be a table in {path}")
         table[keys[-1]] = text
-    if "mqtt" not in tree:
+    if isinstance(tree.setdefault("mqtt", {}), dict) and not tree["mqtt"].get("url"):
         raise SettingsError("mqtt.url is missing: set MQTT_URL=mqtt://host:1883, or [mqtt] url in the settings file")
     try:
         return Settings.model_validate(tree)

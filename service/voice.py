@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from service.contract import codec, topics
-from service.contract.messages import Health, MotorAvailability, NodeAvailability
+from service.contract.messages import MotorAvailability, NodeAvailability
 from service.rejections import Rejections
 from service.version import VERSION
 
@@ -30,18 +30,12 @@ class Voice:
         self._rejections = Rejections(node)
         self._health_topics: dict[str, str] = {}
 
-    def health(self, health: Health) -> bytes:
-        """Publish a motor's health, retained; the payload that was sent."""
-        payload = codec.encode_json(health)
-        self.repeat_health(health.motor, payload)
-        return payload
-
-    def repeat_health(self, motor: str, payload: bytes) -> None:
-        """Publish an encoded health again, for a broker that has forgotten it."""
+    def health(self, motor: str, payload: bytes) -> bool:
+        """Publish a motor's encoded health, retained; False where there is nobody to tell."""
         topic = self._health_topics.get(motor)
         if topic is None:
             topic = self._health_topics[motor] = topics.motor(motor, "health")
-        self._link.publish(topic, payload, retain=True)
+        return self._link.publish(topic, payload, retain=True) is not None
 
     def availability(self, motor: str, state: Literal["online", "silent"]) -> None:
         """Publish whether a motor is heard, retained."""

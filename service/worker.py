@@ -66,6 +66,7 @@ class Worker:
         self.memory = Memory({motor: table.birth(motor) for motor, table in settings.motors.items()})
         self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
         self._welcomed = False
+        self._unsaid: set[str] = set()
         self._strays_until_s = 0.0
         self.inference_fault: str | None = None
         """Why no reading of the last batch could be judged; None while readings can be."""
@@ -235,7 +236,10 @@ class Worker:
         memory, now_s = self.memory, time.monotonic()
         for health in healths:
             motor = health.motor
-            memory.healths[motor] = self._voice.health(health)
+            payload = codec.encode_json(health)
+            memory.healths[motor] = payload
+            if not self._voice.health(motor, payload):
+                self._unsaid.add(motor)
             memory.heard_ts_s[motor] = now_ts_s
             origin = arrived[motor, health.boot, health.seq]
             self._metrics.latency.observe(time.perf_counter() - origin.received_s)
@@ -257,7 +261,7 @@ class Worker:
         for profile in self.memory.registry.profiles.values():
             self._introduce(profile)
 
-    def _adopt(self, restored: Restored) -> None:
+    def _adopt(self, restored: Restored) -> Changes:
         """Take up what the store held; motors that nobody knows any more leave."""
         memory = self.memory
         self._metrics.states_lost.inc(memory.adopt(restored))
@@ -275,7 +279,7 @@ class Worker:
             except ValidationError:
                 _log.warning("the stored health of %s cannot be read; it comes anew with the next reading", motor)
         self._live.update(healths, monitor.open_alerts(memory.state))
-        self.journal.commit(changes, time.monotonic())
+        return changes
 
     def _heed_notes(self, changes: Changes, now_s: float) -> None:
         while self._inbox.notes:
@@ -293,16 +297,19 @@ class Worker:
         self._voice.node("online")
         self._metrics.connections.inc()
         memory.outbox.reconnected(self._link.generation)
-        if self._welcomed and not forgotten:
-            return
+        for motor, state in self._presence.states().items():
+            self._voice.availability(motor, state)
+        kept = self._welcomed and not forgotten
+        for motor in self._unsaid if kept else memory.healths:
+            if motor in memory.healths:
+                self._voice.health(motor, memory.healths[motor])
+        self._unsaid.clear()
         self._welcomed = True
+        if kept:
+            return
         waiting = memory.outbox.topics()
         standing = monitor.open_alerts(memory.state)
         memory.queue((a for a in standing if topics.alert(a.motor, a.condition) not in waiting), changes)
-        for motor, payload in memory.healths.items():
-            self._voice.repeat_health(motor, payload)
-        for motor, state in self._presence.states().items():
-            self._voice.availability(motor, state)
         self._link.subscribe(topics.EVERY_ALERT)
         self._strays_until_s = now_s + _STRAYS_WITHIN_S
 

@@ -34,6 +34,7 @@ def bind(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen()  # who asks while we start waits instead of being refused
     except OSError as error:
         listener.close()
         raise SettingsError(
