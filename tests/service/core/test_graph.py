@@ -183,6 +183,12 @@ def test_tensor_data_in_another_file_is_refused(where: str, tmp_path: Path, monk
         Graph(raw, spec())
 
 
+def test_a_tensor_that_only_says_its_data_is_elsewhere_is_refused() -> None:
+    tensor = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+    with pytest.raises(BundleError, match="tensor data in another file"):
+        Graph(model([helper.make_node("Add", ["x", "w"], ["y"])], initializers=[tensor]), spec())
+
+
 def test_external_data_in_a_constant_node_is_refused() -> None:
     nodes = [
         helper.make_node("Constant", [], ["w"], value=external("w.bin")),
