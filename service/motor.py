@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -85,8 +85,7 @@ def generic_profile(motor: str) -> Profile:
     return Profile(motor, motor, np.array(values, dtype=np.float32), interval_s=60.0, clock="wall")
 
 
-@dataclass(frozen=True, slots=True)
-class BootMark:
+class BootMark(NamedTuple):
     """How far one boot of a sensor has been heard: last sequence number and time, and which of the last 64 came."""
 
     boot: str
@@ -95,8 +94,7 @@ class BootMark:
     seen: int
 
 
-@dataclass(frozen=True, slots=True)
-class MotorState:
+class MotorState(NamedTuple):
     """One motor's memory between readings.
 
     Attributes:

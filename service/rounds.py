@@ -6,7 +6,7 @@ The k-th reading of every motor forms the k-th round, so every motor's readings 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -139,7 +139,7 @@ class Rounds:
 
     def _withhold(self, at: int, error: InferenceError) -> None:
         self.failures.append(Failure(self._admitted.indices[at], error))
-        self.states[self._admitted.readings[at].motor] = replace(self._state(at), boots=self._admitted.boots[at])
+        self.states[self._admitted.readings[at].motor] = self._state(at)._replace(boots=self._admitted.boots[at])
 
     def _state(self, at: int) -> MotorState:
         motor = self._admitted.readings[at].motor
@@ -148,7 +148,7 @@ class Rounds:
             return MotorState((), self._schema_id, self._x0, self._P0, math.nan, _NO_HITS, _NO_QUIET, (), 0, 0)
         if known.schema_id != self._schema_id or len(known.x) != len(self._x0):
             self.resets.append(motor)
-            return replace(known, schema_id=self._schema_id, x=self._x0, P=self._P0, filter_ts_s=math.nan)
+            return known._replace(schema_id=self._schema_id, x=self._x0, P=self._P0, filter_ts_s=math.nan)
         return known
 
     def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:

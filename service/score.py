@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract.manifest import Manifest
+    from service.contract.manifest import Manifest, WindowSpec
     from service.contract.messages import Reading
 
 MAX_ROWS = 32
@@ -87,18 +87,18 @@ def score(
         band=np.full(count, -1, dtype=np.intp),
         failures={},
     )
-    for chunk in _chunks(readings, models):
+    for chunk in _chunks(readings, models.manifest.window):
         _score_chunk(chunk, readings, operating, nameplate, models, scores)
     return scores
 
 
-def _chunks(readings: Sequence[Reading], models: Models) -> Iterator[list[int]]:
+def _chunks(readings: Sequence[Reading], window: WindowSpec) -> Iterator[list[int]]:
     chunk: list[int] = []
     rows = 0
     for index, reading in enumerate(readings):
         if not reading.accel_m_s2:
             continue
-        count = row_count(reading, models.manifest.window)
+        count = row_count(reading, window)
         if chunk and rows + count > MAX_ROWS:
             yield chunk
             chunk, rows = [], 0

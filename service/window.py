@@ -87,28 +87,32 @@ def cuts(length: int, samples: int) -> tuple[int, ...]:
 
 def row_count(reading: Reading, spec: WindowSpec) -> int:
     """How many model rows a reading becomes."""
-    return sum(len(cuts(len(samples), spec.samples)) for samples in reading.accel_m_s2.values())
+    count = 0
+    for samples in reading.accel_m_s2.values():
+        count += len(cuts(len(samples), spec.samples))
+    return count
 
 
 def pack(readings: Sequence[Reading], spec: WindowSpec) -> Rows:
     """The model rows of readings that all carry vibration and passed ``check_sampling``."""
-    total = sum(row_count(reading, spec) for reading in readings)
-    block = np.zeros((total, spec.samples), dtype=np.float32)
-    valid: list[int] = []
+    pieces: list[NDArray[np.float32]] = []
     owner: list[int] = []
     axis_starts: list[int] = []
     reading_starts: list[int] = []
-    row = 0
     for index, reading in enumerate(readings):
         reading_starts.append(len(axis_starts))
         for samples in reading.accel_m_s2.values():
-            axis_starts.append(row)
-            count = min(len(samples), spec.samples)
+            axis_starts.append(len(pieces))
             for start in cuts(len(samples), spec.samples):
-                block[row, :count] = samples[start : start + count]
-                valid.append(count)
+                pieces.append(samples[start : start + spec.samples])
                 owner.append(index)
-                row += 1
+    valid = [len(piece) for piece in pieces]
+    if min(valid) == spec.samples:
+        block = np.concatenate(pieces).reshape(len(pieces), spec.samples)
+    else:
+        block = np.zeros((len(pieces), spec.samples), dtype=np.float32)
+        for row, piece in enumerate(pieces):
+            block[row, : len(piece)] = piece
     return Rows(
         accel_m_s2=block,
         samples=np.array(valid, dtype=np.float32),

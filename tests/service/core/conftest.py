@@ -20,11 +20,14 @@ import pytest
 from service.bundle import Bundle, load
 from service.contract.faults import Fault
 from service.contract.messages import Birth, Nameplate, Reading
-from service.motor import Profile, profile_of
+from service.monitor import FleetState, Policy, StepResult, profile_of, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from service.contract.messages import Alert, Health
+    from service.monitor import Models, Profile
 
 SAMPLES = 64
 PLATE = "float[batch,6] operating, float[batch,9] nameplate"
@@ -235,6 +238,30 @@ def make_profile(motor: str = "m1", clock: str = "simulated") -> Profile:
     return profile_of(Birth(motor=motor, ts_s=1_800_000_000.0, nameplate=plate, clock=clock))
 
 
+class Edge:
+    """Steps a fleet and keeps what came out."""
+
+    def __init__(self, models: Models, profiles: Mapping[str, Profile]) -> None:
+        self.models = models
+        self.profiles = profiles
+        self.policy = Policy()
+        self.state = FleetState()
+        self.alerts: list[Alert] = []
+        self.health: list[Health] = []
+
+    def take(self, *readings: Reading, now_ts_s: float = 1_800_000_000.0) -> StepResult:
+        """One step over these readings."""
+        result = step(self.state, readings, self.profiles, self.models, now_ts_s=now_ts_s, policy=self.policy)
+        self.state = result.state
+        self.alerts += result.alerts
+        self.health += result.health
+        return result
+
+    def told(self) -> list[tuple[str, str, int]]:
+        """Alert messages so far, in short."""
+        return [(alert.condition, alert.state, alert.revision) for alert in self.alerts]
+
+
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bundle(tmp_path_factory.mktemp("bundle"))
@@ -263,3 +290,13 @@ def profile() -> Callable[..., Profile]:
 @pytest.fixture(scope="session")
 def graphs() -> dict[str, str]:
     return dict(GRAPHS)
+
+
+@pytest.fixture
+def edge(bundle: Bundle, profile: Callable[..., Profile]) -> Edge:
+    return Edge(bundle, {f"m{k}": profile(f"m{k}") for k in range(8)})
+
+
+@pytest.fixture(scope="session")
+def new_edge() -> type[Edge]:
+    return Edge

@@ -15,6 +15,7 @@ PURE = (
     "service.alarm",
     "service.score",
     "service.health",
+    "service.rounds",
     "service.monitor",
 )
 FOREIGN = {

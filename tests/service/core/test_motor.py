@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import struct
 import zlib
@@ -135,7 +134,7 @@ def test_a_filter_before_its_first_step_reads_back() -> None:
 )
 def test_state_that_makes_no_sense_is_corrupt_though_its_checksum_holds(change: dict[str, object], text: str) -> None:
     with pytest.raises(CorruptState, match=text):
-        MotorState.from_bytes(dataclasses.replace(plain(), **change).to_bytes())
+        MotorState.from_bytes(plain()._replace(**change).to_bytes())
 
 
 def test_a_later_format_is_refused_not_guessed_at() -> None:
@@ -185,7 +184,7 @@ def test_a_fleet_behaves_as_a_dictionary_that_nobody_changes(steps: list[dict[in
     fleet = FleetState()
     for step in steps:
         before, copy = fleet, dict(fleet)
-        changes = {f"m{motor}": dataclasses.replace(plain(), peak_ms=value) for motor, value in step.items()}
+        changes = {f"m{motor}": plain()._replace(peak_ms=value) for motor, value in step.items()}
         model |= changes
         fleet = fleet.changed(changes)
         assert dict(before) == copy
@@ -199,7 +198,7 @@ def test_a_fleet_behaves_as_a_dictionary_that_nobody_changes(steps: list[dict[in
 def test_a_step_over_a_large_fleet_shares_what_it_did_not_touch() -> None:
     states = {f"m{k}": plain() for k in range(5000)}
     fleet = FleetState(states)
-    later = fleet.changed({"m1": dataclasses.replace(plain(), peak_ms=1)})
+    later = fleet.changed({"m1": plain()._replace(peak_ms=1)})
     assert later["m2"] is fleet["m2"]
     assert (fleet["m1"].peak_ms, later["m1"].peak_ms) == (0, 1)
 
