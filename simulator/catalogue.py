@@ -6,6 +6,7 @@ A rating is named ``<kW>kW-<poles>p-<Hz>Hz``, for example ``7.5kW-4p-50Hz``.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,7 @@ def power_factor(power_w: Values, poles: Values) -> Values:
 def rating(power_w: Values, poles: Values, supply_hz: Values) -> Rating:
     """A typical motor of this power, pole count and supply frequency; scalars or shape ``(n,)``."""
     power = np.asarray(power_w, dtype=np.float64)
-    return Rating(
+    typical = Rating(
         power_w=power,
         speed_rpm=120.0 * np.asarray(supply_hz) / np.asarray(poles) * (1.0 - slip(power)),
         supply_hz=np.asarray(supply_hz, dtype=np.float64),
@@ -66,6 +67,12 @@ def rating(power_w: Values, poles: Values, supply_hz: Values) -> Rating:
         efficiency=efficiency(power, np.asarray(poles)),
         power_factor=power_factor(power, np.asarray(poles)),
     )
+    return with_breakdown(typical, typical.breakdown_ratio)
+
+
+def with_breakdown(plate: Rating, wanted: Values) -> Rating:
+    """The plate with the wanted breakdown ratio, or nearly the highest its stator resistance allows."""
+    return replace(plate, breakdown_ratio=np.minimum(wanted, 0.95 * plate.breakdown_limit))
 
 
 def named(name: str) -> Rating:
@@ -87,7 +94,7 @@ def of_nameplate(plate: Nameplate) -> Rating:
     voltage = np.array(LINE_VOLTAGE_V)
     if plate.rated_current_a is not None:
         voltage = power / (eta * cos_phi * np.sqrt(3.0) * plate.rated_current_a)
-    return Rating(
+    told = Rating(
         power_w=power,
         speed_rpm=np.array(plate.rated_speed_rpm),
         supply_hz=np.array(plate.supply_hz),
@@ -96,6 +103,7 @@ def of_nameplate(plate: Nameplate) -> Rating:
         efficiency=eta,
         power_factor=cos_phi,
     )
+    return with_breakdown(told, told.breakdown_ratio)
 
 
 def usual_bearing(power_w: float) -> BearingGeometry:

@@ -76,6 +76,21 @@ class Rating:
         """Rated shaft torque in N m."""
         return self.power_w / (2.0 * np.pi * self.speed_rpm / 60.0)
 
+    @property
+    def stator_copper_w(self) -> Values:
+        """Stator copper loss at the rated point, W: what the other losses leave."""
+        loss_w = self.power_w * (1.0 / self.efficiency - 1.0)
+        friction_w = self.friction_share * loss_w
+        rotor_w = (self.power_w + friction_w) * self.slip / (1.0 - self.slip)
+        return (1.0 - self.iron_share) * loss_w - friction_w - rotor_w
+
+    @property
+    def breakdown_limit(self) -> Values:
+        """The highest breakdown ratio this plate allows, that of a motor without leakage: 1 / (4 r (1 - r))."""
+        loss_w = self.power_w * (1.0 / self.efficiency - 1.0)
+        r = self.stator_copper_w / (self.power_w / self.efficiency - self.iron_share * loss_w)
+        return 1.0 / (4.0 * r * (1.0 - r))
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -130,19 +145,21 @@ class Circuit:
         loss_w = input_w - rating.power_w
         iron_w = rating.iron_share * loss_w
         friction_w = rating.friction_share * loss_w
-        rotor_w = (rating.power_w + friction_w) * s / (1.0 - s)
-        stator_w = loss_w - iron_w - friction_w - rotor_w
+        stator_w = rating.stator_copper_w
         if np.any(stator_w <= 0.02 * loss_w):
             raise OutOfRangeError(
                 "Rating.efficiency: the rated slip alone costs more than the stated losses leave; "
                 "lower efficiency or raise speed_rpm"
             )
+        if np.any(rating.breakdown_ratio > rating.breakdown_limit):
+            limit = float(np.min(rating.breakdown_limit))
+            raise OutOfRangeError(f"Rating.breakdown_ratio: the stator's resistance allows {limit:.3g} at most")
         A = (input_w - iron_w) / (3.0 * V)
         r = stator_w / (input_w - iron_w)
         q = 0.5 / (rating.breakdown_ratio * (1.0 - r))
         b = 1.0 + 2.0 * q * r
         y = 0.5 * (b + np.sqrt(b * b - 4.0 * q * q))
-        tan_phi2 = np.sqrt(np.maximum(1.0 - y, 0.0) / y)
+        tan_phi2 = np.sqrt(np.maximum(1.0 - y, 0.0) / y)  # y exceeds 1 by rounding only, see breakdown_limit
         R = V * y / A
         magnetising_var = input_w * np.sqrt(1.0 / rating.power_factor**2 - 1.0) - 3.0 * V * A * tan_phi2
         if np.any(magnetising_var <= 0.0):

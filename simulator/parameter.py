@@ -89,6 +89,12 @@ def draw(model: type[_Model], rng: np.random.Generator, count: int, **given: Val
     return model(**values)
 
 
+def nominal(model: type[_Model], count: int, **given: float) -> _Model:
+    """``count`` equal machines of a model: the defaults, except the given values."""
+    declared = parameters(cast("type[DataclassInstance]", model))
+    return model(**{name: np.full(count, given.get(name, about.default)) for name, about in declared})
+
+
 def check(model: DataclassInstance) -> None:
     """Every parameter inside its limits; raises ``OutOfRangeError`` with one line that names field, value and range."""
     for name, about in parameters(type(model)):

@@ -136,10 +136,10 @@ def population(rng: np.random.Generator, count: int) -> Machines:
         speed_rpm=typical.synchronous_rpm * (1.0 - slip),
         efficiency=1.0 / (1.0 + losses),
         power_factor=typical.power_factor * rng.uniform(0.94, 1.03, count),
-        breakdown_ratio=spread.breakdown_ratio,
         iron_share=spread.iron_share,
         friction_share=spread.friction_share,
     )
+    rating = catalogue.with_breakdown(rating, spread.breakdown_ratio)
     fs_hz = np.where(rng.random(count) < 0.65, rng.choice(SAMPLING_HZ, count), rng.uniform(10_000.0, 26_000.0, count))
     return assemble(rng, rating, random_orders(rng, count), fs_hz)
 

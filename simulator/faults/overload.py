@@ -24,10 +24,10 @@ class Overload(Effect):
     summary: ClassVar[str] = "torque beyond rated: current, slip and temperatures rise"
 
     excess: Values = parameter(
-        0.55,
+        0.42,
         "1",
         limits=(0.05, 1.0),
-        spread=(0.45, 0.65),
+        spread=(0.35, 0.5),
         source="torque over rated at failure; IEC 60947-4-1 trip class",
     )
     electrical_mm_s: Values = parameter(
