@@ -33,7 +33,7 @@ demo: .venv-edge/.stamp ## motors fail in fast motion, alerts arrive; SECONDS=45
 
 .PHONY: test
 test: .venv/.stamp .venv-edge/.stamp mosquitto ## every test; TESTS=tests/service ARGS=-x for fewer
-	@$(FULL) -m pytest $(TESTS) $(ARGS)
+	@$(FULL) -m pytest -q $(TESTS) $(ARGS)
 
 .PHONY: check
 check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, scripts
