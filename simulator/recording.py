@@ -38,6 +38,10 @@ FEMTO_RPM = {"1": 1800.0, "2": 1650.0, "3": 1500.0}
 """Speed by operating condition (Nectoux et al., PHM 2012): the digit after ``Bearing`` in the file's name."""
 
 
+CWRU_RPM = {"0": 1797.0, "1": 1772.0, "2": 1750.0, "3": 1730.0}
+"""Case Western's approximate motor speed by load in hp, for recordings without a speed of their own."""
+
+
 class RecordingError(Exception):
     """A recording that cannot be used; one line that names the file, what is wrong and what to do."""
 
@@ -151,7 +155,9 @@ def _manifest(path: Path, member: str | None) -> dict[str, float]:
         with table.open(newline="", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if row.get("file") in wanted:
-                    return {key: float(row[key]) for key in ("fs_hz", "rpm") if _is_number(row.get(key))}
+                    told = {key: float(row[key]) for key in ("fs_hz", "rpm") if _is_number(row.get(key))}
+                    nominal = CWRU_RPM.get(row.get("load_hp", ""))
+                    return ({"rpm": nominal} if nominal else {}) | told
     return {}
 
 

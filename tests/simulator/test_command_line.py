@@ -1,0 +1,80 @@
+"""The command line teaches, and answers mistakes with one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from service.contract.bearing import CATALOGUE
+from service.contract.faults import Fault
+from simulator import Motor
+from simulator.__main__ import main
+from simulator.scenario import ScenarioError, gallery
+
+
+def test_help_shows_every_command_with_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--help"])
+    assert end.value.code == 0
+    out = capsys.readouterr().out
+    for word in ("run", "replay", "list", "demo", "MQTT_URL", "--speedup", "--bearing 6205"):
+        assert word in out
+
+
+def test_list_shows_every_fault_bearing_and_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    out = capsys.readouterr().out
+    for name in (*Fault, *CATALOGUE, *gallery()):
+        assert f"  {name}" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "nope"], "nope: no such file"),
+        (["run", "demo", "--mqtt", "http://x"], "MQTT_URL: must look like"),
+        (["replay", "nope.mat", "--motor", "a"], "nope.mat: no such file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "demo", "--speedup", "-1"], ["replay", "x.mat", "--motor", "a/b"], ["replay", "x.mat"]]
+)
+def test_a_wrong_option_is_refused_with_exit_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+
+
+def test_publishing_loads_neither_scipy_nor_matplotlib() -> None:
+    code = (
+        "import sys, simulator.publish, simulator.fleet, simulator.scenario, simulator.__main__;"
+        "bad = [m for m in sys.modules if m.split('.')[0] in ('scipy', 'matplotlib', 'torch', 'pandas')];"
+        "sys.exit(','.join(bad) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_notebook_gets_named_arrays_with_units() -> None:
+    run = Motor("7.5kW-4p-50Hz", "6208", seed=1).run(hours=40, step_h=2, faults={"imbalance": (5, 35)}, samples=2048)
+    assert run["housing_c"].shape == (21,)
+    assert run.units["housing_c"] == "degC"
+    assert run.accel_m_s2.shape == (21, 2048)
+    assert run.zone[0] in ("A", "B")
+    assert run.zone[-1] == "D"
+    assert run.rul_h[0] == 35.0
+    assert run.severity[Fault.IMBALANCE][-1] == 1.0
+
+
+def test_a_notebook_mistake_names_what_is_wrong() -> None:
+    with pytest.raises(ScenarioError, match=r"Motor: motor\[0\]\.fault\[0\]\.kind: .*got 'inbalance'"):
+        Motor().run(hours=4, step_h=1, faults={"inbalance": 0.5})
+    with pytest.raises(ScenarioError, match="bearing '1': unknown"):
+        Motor("7.5kW-4p-50Hz", "1")
