@@ -229,7 +229,11 @@ class Link(threading.Thread):
             else:
                 client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
         except (OSError, ssl.SSLError, SettingsError) as error:
-            self._say(f"the broker {self._settings.host}:{self._settings.port} does not answer: {error}")
+            why = getattr(error, "strerror", None) or error
+            self._say(
+                f"the broker {self._settings.host}:{self._settings.port} does not answer: {why}; "
+                "start it, or correct MQTT_URL"
+            )
             return False
         self._serve(client)
         stood = self._subscribed
