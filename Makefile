@@ -14,6 +14,8 @@ SECONDS ?=
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 TESTS ?= tests
+# What the tests run beside Python, as program:Debian package.
+PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus
 ARGS ?=
 
 PIP = -m pip --no-input --disable-pip-version-check -qq install
@@ -25,15 +27,19 @@ export PYTHONUNBUFFERED := 1
 
 .PHONY: help
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' Makefile
 
 .PHONY: demo
 demo: .venv-edge/.stamp ## motors fail in fast motion, alerts arrive; SECONDS=45 ends by itself
 	@exec $(EDGE) -m simulator demo $(if $(SECONDS),--seconds $(SECONDS)) $(ARGS)
 
 .PHONY: test
-test: .venv/.stamp .venv-edge/.stamp mosquitto ## every test; TESTS=tests/service ARGS=-x for fewer
+test: .venv/.stamp .venv-edge/.stamp programs ## every test; TESTS=tests/service ARGS=-x for fewer
 	@$(FULL) -m pytest -q $(TESTS) $(ARGS)
+
+.PHONY: e2e
+e2e: .venv/.stamp ## the images and the compose stack; needs a container engine
+	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
 .PHONY: check
 check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, scripts
@@ -59,7 +65,7 @@ train: .venv/.stamp ## makes the models in service/models from the twin, with to
 	@$(FULL) -m training $(ARGS)
 
 .PHONY: bench
-bench: .venv/.stamp mosquitto ## throughput, latency, memory, start-up -> build/bench.json
+bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/bench.json
 	@$(FULL) -m tests.bench $(ARGS)
 
 .PHONY: lock
@@ -82,18 +88,22 @@ clean: ## removes environments, caches and build outputs
 	@rm -rf .venv .venv-edge build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: mosquitto
-mosquitto:
+.PHONY: programs
+programs:
 	@PATH="$$PATH:/usr/sbin"
-	if command -v mosquitto >/dev/null; then exit 0; fi
-	if [[ $$(id -u) = 0 ]] && command -v apt-get >/dev/null; then
-	  echo "installing mosquitto"
-	  mkdir -p build
-	  export DEBIAN_FRONTEND=noninteractive
-	  { apt-get update -qq && apt-get install -y -qq mosquitto; } >build/apt.log 2>&1 || { tail -5 build/apt.log; exit 1; }
-	else
-	  echo "mosquitto is missing: install it with 'apt-get install mosquitto' (or your system's package manager)"; exit 1
+	missing=()
+	for pair in $(PROGRAMS); do
+	  command -v "$${pair%%:*}" >/dev/null || missing+=("$${pair#*:}")
+	done
+	if (( ! $${#missing[@]} )); then exit 0; fi
+	if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+	  echo "missing: install it with 'apt-get install $${missing[*]}', or what your system calls it"; exit 1
 	fi
+	echo "installing $${missing[*]}"
+	mkdir -p build
+	export DEBIAN_FRONTEND=noninteractive
+	{ apt-get update -qq && apt-get install -y -qq "$${missing[@]}"; } >build/apt.log 2>&1 </dev/null \
+	  || { tail -5 build/apt.log; exit 1; }
 
 .venv-edge/.stamp: $(EDGE_LOCKS)
 	@echo "setting up .venv-edge (edge and twin, without torch)"

@@ -7,8 +7,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
 PROGRAM = """
@@ -21,7 +25,7 @@ def test_reads_it(recordings):
 
 
 @pytest.fixture
-def outcome(tmp_path: Path):
+def outcome(tmp_path: Path) -> Callable[[], str]:
     (tmp_path / "tests").mkdir()
     shutil.copy(CONFTEST, tmp_path / "tests" / "conftest.py")
     (tmp_path / "tests" / "test_one.py").write_text(PROGRAM)
