@@ -21,7 +21,8 @@ RUN echo 'motortwin:x:10001:10001:motortwin:/data:/usr/sbin/nologin' >>/etc/pass
  && echo 'motortwin:x:10001:' >>/etc/group \
  && install -d -o 10001 -g 10001 -m 0750 /data \
  && rm -rf /usr/local/bin/pip* /usr/local/lib/python3.*/ensurepip /usr/local/lib/python3.*/site-packages/*
-ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# ONNX Runtime's official wheels report to their maker unless told not to
+ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 ORT_DISABLE_TELEMETRY=1
 WORKDIR /app
 
 FROM environment AS edge-environment

@@ -1,0 +1,270 @@
+"""The real thing: images, compose, an engine. Skipped by name unless ``make e2e`` asks for it.
+
+One stack for all tests of a session, under a project name and on ports of its own. When a test fails, what the
+containers said is kept in ``build/e2e``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "build" / "e2e"
+UP_TIMEOUT_S = 180.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declares the marker that this file handles."""
+    config.addinivalue_line("markers", "containers: needs a container engine; run by `make e2e`")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips, by name, what only ``make e2e`` runs."""
+    if item.get_closest_marker("containers") and os.environ.get("E2E") != "1":
+        pytest.skip(f"{item.path.name} needs a container engine; run `make e2e`")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    """Remembers that a test failed, so that the stack keeps its logs."""
+    report = yield
+    if report.failed and item.get_closest_marker("containers"):
+        item.session.stash[_FAILED] = True
+    return report
+
+
+_FAILED: pytest.StashKey[bool] = pytest.StashKey()
+
+
+def _run(*command: str | Path, timeout_s: float = 60.0, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A program's output as text; its exit status is the caller's business."""
+    return subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        **options,
+    )
+
+
+def _eventually(what: str, probe: Callable[[], Any], *, within_s: float) -> Any:
+    """The first true answer of ``probe``; fails with ``what`` and the last answer when time is up."""
+    deadline = time.monotonic() + within_s
+    while True:
+        answer = probe()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            pytest.fail(f"{what}: not within {within_s:g} s; last answer {answer!r:.500}")
+        time.sleep(0.5)
+
+
+def _get(url: str) -> str:
+    """The body of a page; an empty text where nobody answers (yet)."""
+    try:
+        with urllib.request.urlopen(url, timeout=5.0) as answer:  # noqa: S310 - our own address
+            body: bytes = answer.read()
+            return body.decode()
+    except OSError:
+        return ""
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+class Stack:
+    """The compose project under test; its twin lives through one failing and one healthy motor again and again."""
+
+    services = ("mosquitto", "edge", "simulator", "prometheus")
+    failing, healthy, fault = "outer_race-1", "healthy-1", "outer_race"
+    readings_per_s = 4.0
+    life_s = 121 / readings_per_s
+
+    def __init__(self) -> None:
+        self.project = f"motortwin-e2e-{uuid.uuid4().hex[:6]}"
+        self.mqtt_port, self.edge_port, self.prometheus_port = _free_ports(3)
+        self.edge_url = f"http://127.0.0.1:{self.edge_port}"
+        self.prometheus_url = f"http://127.0.0.1:{self.prometheus_port}"
+        self.started_s = 0.0
+        settings = {
+            "SCENARIO": self.fault,
+            # a reading stands for two simulated hours
+            "SPEEDUP": str(self.readings_per_s * 7200),
+            "MQTT_PORT": str(self.mqtt_port),
+            "EDGE_PORT": str(self.edge_port),
+            "PROMETHEUS_PORT": str(self.prometheus_port),
+        }
+        self._environment = {**os.environ, **settings}
+        self._files: list[str] = []
+        if _run("docker", "image", "inspect", _default_of("MOSQUITTO_IMAGE")).returncode:
+            self._files = ["--env-file", "deploy/airgap/airgap.env"]
+
+    def compose(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """``docker compose`` on this project."""
+        return _run(
+            ROOT / "deploy" / "engine",
+            "compose",
+            *self._files,
+            "--project-name",
+            self.project,
+            *arguments,
+            timeout_s=timeout_s,
+            cwd=ROOT,
+            env=self._environment,
+        )
+
+    def inside(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
+        """A command in the running container of a service, as the service's own user."""
+        return self.compose("exec", "-T", service, *command)
+
+    def container(self, service: str) -> Any:
+        """What the engine knows of a service's container."""
+        name = self.compose("ps", "--all", "--quiet", service).stdout.strip()
+        (document,) = json.loads(_run("docker", "inspect", name).stdout)
+        return document
+
+    def prepare(self, *arguments: str) -> str:
+        """The last line that deploy/prepare prints."""
+        done = self.compose("run", "--rm", "-T", "prepare", *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
+
+    def metrics(self) -> dict[str, float]:
+        """The edge's samples by name and labels; empty while it does not answer."""
+        lines = [line for line in _get(f"{self.edge_url}/metrics").splitlines() if line and not line.startswith("#")]
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
+
+    def motors(self) -> dict[str, Any]:
+        """What the edge's API says of every motor."""
+        document = json.loads(_get(f"{self.edge_url}/v1/motors") or "{}")
+        return {motor["motor"]: motor for motor in document.get("motors", [])}
+
+    def ask_prometheus(self, query: str) -> list[Any]:
+        """The vector that Prometheus answers a query with."""
+        document = json.loads(_get(f"{self.prometheus_url}/api/v1/query?query={query}") or "{}")
+        result: list[Any] = document.get("data", {}).get("result", [])
+        return result
+
+    def keep_logs(self) -> None:
+        """What the containers said and how they stand, for whoever looks at a failure."""
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / "compose.log").write_text(self.compose("logs", "--no-color", "--timestamps").stdout)
+        (KEPT / "compose-ps.txt").write_text(self.compose("ps", "--all").stdout)
+        (KEPT / "metrics.txt").write_text(_get(f"{self.edge_url}/metrics"))
+
+
+def _default_of(variable: str) -> str:
+    """The default that docker-compose.yml gives a variable."""
+    text = (ROOT / "docker-compose.yml").read_text()
+    return text.split(f"${{{variable}:-", 1)[1].split("}", 1)[0]
+
+
+@pytest.fixture(scope="session")
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """The stack, started from nothing by the one documented command; gone with its volumes afterwards."""
+    project = Stack()
+    started = time.monotonic()
+    done = project.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
+    project.started_s = time.monotonic() - started
+    try:
+        if done.returncode:
+            project.keep_logs()
+            pytest.fail(f"docker compose up --wait: {done.stderr[-2000:]}")
+        yield project
+        if request.session.stash.get(_FAILED, False):
+            project.keep_logs()
+    finally:
+        project.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout_s=120.0)
+
+
+class Listener:
+    """``mosquitto_sub`` outside the containers, with a control room's password."""
+
+    def __init__(self, port: int, password: str) -> None:
+        program = shutil.which("mosquitto_sub")
+        if program is None:
+            pytest.fail("mosquitto_sub is missing: apt-get install mosquitto-clients")
+        self._options = [program, "-V", "5", "-h", "127.0.0.1", "-p", str(port), "-u", "viewer", "-P", password]
+
+    def hear(
+        self, topic: str, *, for_s: float, messages: int | None = None, retained: bool = False
+    ) -> list[tuple[str, Any]]:
+        """Topics and payloads that arrive, or only what was stored; ends early after so many messages."""
+        count = [] if messages is None else ["-C", str(messages)]
+        count += ["--retained-only"] if retained else []
+        done = _run(*self._options, "-t", topic, "-F", "%t %p", "-W", str(round(for_s)), *count, timeout_s=for_s + 20.0)
+        pairs = (line.split(" ", 1) for line in done.stdout.splitlines())
+        return [(pair[0], json.loads(pair[1]) if len(pair) > 1 and pair[1] else None) for pair in pairs]
+
+
+@pytest.fixture(scope="session")
+def listener(stack: Stack) -> Listener:
+    """Somebody outside who listens."""
+    return Listener(stack.mqtt_port, stack.prepare("show", "viewer"))
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a program: ``run(*command, timeout_s=60)``."""
+    return _run
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Callable[..., Any]:
+    """Waits for something: ``eventually(what, probe, within_s=...)``."""
+    return _eventually
+
+
+@pytest.fixture(scope="session")
+def get() -> Callable[[str], str]:
+    """The body of a page; empty where nobody answers."""
+    return _get
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Callable[[str, Path], str]:
+    """Opens a page in headless Chromium: ``browser(url, screenshot)`` is the document after its scripts have run."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if program is None:
+        pytest.fail("chromium is missing: apt-get install chromium")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}"]
+
+    def opened(url: str, screenshot: Path) -> str:
+        screenshot.parent.mkdir(parents=True, exist_ok=True)
+        screenshot.unlink(missing_ok=True)
+        shared = [program, *options, "--window-size=1280,900", "--timeout=6000"]
+        _run(*shared, f"--screenshot={screenshot}", url, timeout_s=60.0)
+        return _run(*shared, "--dump-dom", url, timeout_s=60.0).stdout
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def kept() -> Path:
+    """The folder whose files outlive the run."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    return KEPT
