@@ -21,6 +21,9 @@ fleet        a scenario in motion: births, readings, truth; no I/O
 motor        one motor for a notebook
 dataset      labelled windows and histories for training
 publish      the MQTT shell
+spectrum     spectra and indicators of a window
+plot         pictures: waveform, spectra, trend
+console/     one file per command of ``python -m simulator``
 recording    readers of published recordings of real machines
 replay       recordings through the same messages
 verdict      alerts against the truth

@@ -6,7 +6,9 @@ result does not depend on who computes which chunk.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
 from multiprocessing import get_context
@@ -23,7 +25,7 @@ from simulator.population import Machines, population
 from simulator.thermal import Temperatures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
@@ -73,19 +75,29 @@ class Histories:
     rul_h: NDArray[np.float64]
 
 
+Progress = Callable[[int, int], None]
 _Data = TypeVar("_Data", Windows, Histories)
 
 
-def windows(count: int, *, seed: int, samples: int = 4096, healthy_share: float = 0.3, workers: int = 1) -> Windows:
+def windows(
+    count: int,
+    *,
+    seed: int,
+    samples: int = 4096,
+    healthy_share: float = 0.3,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Windows:
     """Windows of motors that are healthy, or have one fault (sometimes two) of severity 0.03-1.
 
     Motors, bearings, structures, noise, loads, temperatures, sensors and missing values are drawn from the spreads that
     the physics declares. With ``workers > 1`` the caller's main module must be importable (processes are spawned).
+    ``progress(done, whole)`` is told of every finished part.
     """
     if not 0.0 <= healthy_share <= 1.0:
         raise ValueError(f"healthy_share={healthy_share}: must lie within 0..1")
     job = partial(_windows_chunk, seed, samples, healthy_share)
-    return _gathered(Windows, job, _sizes(count, CHUNK), workers)
+    return _gathered(Windows, job, _sizes(count, CHUNK), workers, progress)
 
 
 def histories(count: int, *, seed: int, hours: float, step_h: float, workers: int = 1) -> Histories:
@@ -102,12 +114,25 @@ def _sizes(count: int, chunk: int) -> list[int]:
     return [min(chunk, count - start) for start in range(0, count, chunk)]
 
 
-def _gathered(kind: type[_Data], job: Callable[[int, int], _Data], sizes: list[int], workers: int) -> _Data:
-    if workers > 1:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            parts = list(pool.map(job, range(len(sizes)), sizes, chunksize=max(1, len(sizes) // (8 * workers))))
-    else:
-        parts = [job(index, size) for index, size in enumerate(sizes)]
+def _gathered(
+    kind: type[_Data],
+    job: Callable[[int, int], _Data],
+    sizes: list[int],
+    workers: int,
+    progress: Progress | None = None,
+) -> _Data:
+    parts: list[_Data] = []
+    with ExitStack() as stack:
+        made: Iterator[_Data]
+        if workers > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=get_context("spawn")))
+            made = pool.map(job, range(len(sizes)), sizes, chunksize=max(1, len(sizes) // (8 * workers)))
+        else:
+            made = map(job, range(len(sizes)), sizes)
+        for part in made:
+            parts.append(part)
+            if progress is not None:
+                progress(sum(sizes[: len(parts)]), sum(sizes))
     # The time axis is common to all histories; everything else is stacked.
     stacked: dict[str, Any] = {
         f.name: parts[0].ts_s if f.name == "ts_s" and isinstance(parts[0], Histories) else _joined(parts, f.name)

@@ -32,6 +32,9 @@ MODES = 3
 NOISE_RIPPLES = 4
 
 RESIDUAL_LINES = 12
+FLAT_FROM_HZ = 150.0
+"""The flat part of the noise spectrum begins here."""
+
 PHASES = 64
 """Random phases that each machine's lines draw on."""
 
@@ -78,6 +81,14 @@ class Background:
     )
     colour: Values = parameter(
         0.4, "1", limits=(-2.0, 3.0), spread=(-0.4, 1.4), source="amplitude ~ f^-colour of airborne and flow noise"
+    )
+    corner_hz: Values = parameter(
+        400.0,
+        "Hz",
+        limits=(10.0, 5000.0),
+        spread=(120.0, 1500.0),
+        law="log",
+        source="below it broadband velocity is flat; above it the colour holds",
     )
     structure_share: Values = parameter(
         0.4, "1", limits=(0.0, 1.0), spread=(0.0, 0.8), source="share of power that rings in the structure's modes"
@@ -259,17 +270,19 @@ class Path:
         )
         tilt = (ripples * background.ripple[:, None] / np.sqrt(np.arange(1, NOISE_RIPPLES + 1))).astype(np.float32)
         colour = background.colour.astype(np.float32)[:, None]
-        airborne = np.exp(2.0 * (tilt @ waves - colour * np.log(np.maximum(f_hz, 20.0) / 1000.0)))
+        # Broadband forces make a flat velocity at low frequencies, so acceleration rises with f up to the corner.
+        x = np.log(np.maximum(f_hz, 1.0) / background.corner_hz.astype(np.float32)[:, None])
+        airborne = np.exp(2.0 * (tilt @ waves + x - 0.5 * (1.0 + colour) * np.log1p(np.exp(2.0 * x))))
         ringing = np.square(H.real) + np.square(H.imag)
+        flat = np.square(f_hz) / (np.square(f_hz) + np.float32(FLAT_FROM_HZ**2))
         white = background.white_share[:, None]
         ringing_share = (background.structure_share[:, None] * (1.0 - white)).astype(np.float32)
         airborne_share = 1.0 - white.astype(np.float32) - ringing_share
         power = (
             ringing * (ringing_share / ringing.mean(axis=1, keepdims=True))
             + airborne * (airborne_share / airborne.mean(axis=1, keepdims=True))
-            + white.astype(np.float32)
+            + flat * white.astype(np.float32)
         )
-        power[:, 0] = 0.0
         # irfft of complex normals of variance 2 over `bins` has RMS sqrt(2 sum power * 2) / length.
         amplitude: NDArray[np.float32] = np.sqrt(power * (self.length**2 / 4.0 / power.sum(axis=1, keepdims=True)))
         return amplitude

@@ -78,9 +78,7 @@ def test_looseness_shows_a_row_of_harmonics() -> None:
     ("fault", "order"),
     [(Fault.INNER_RACE, 5.4152), (Fault.OUTER_RACE, 3.5848), (Fault.BALL, 4.7135)],
 )
-def test_the_envelope_of_a_race_or_ball_defect_leads_at_its_published_order(
-    fault: Fault, order: float
-) -> None:
+def test_the_envelope_of_a_race_or_ball_defect_leads_at_its_published_order(fault: Fault, order: float) -> None:
     # Orders of the 6205 as Case Western publishes them (BSF twice, since both races are struck).
     machines = _silent(slip=True)
     x = _window(machines, fault, 0.8).astype(np.float64)

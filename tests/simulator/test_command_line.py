@@ -1,8 +1,11 @@
 """The command line teaches, and answers mistakes with one line."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from service.contract.bearing import CATALOGUE
@@ -78,3 +81,45 @@ def test_a_notebook_mistake_names_what_is_wrong() -> None:
         Motor().run(hours=4, step_h=1, faults={"inbalance": 0.5})
     with pytest.raises(ScenarioError, match="bearing '1': unknown"):
         Motor("7.5kW-4p-50Hz", "1")
+
+
+def test_dataset_writes_what_the_seed_says_with_a_description(tmp_path: Path) -> None:
+    for name, workers in (("a.npz", "1"), ("b.npz", "2")):
+        assert main(["dataset", "70", "--out", str(tmp_path / name), "--samples", "2048", "--workers", workers]) == 0
+    with np.load(tmp_path / "a.npz") as one, np.load(tmp_path / "b.npz") as two:
+        assert one["accel_m_s2"].shape == (70, 2048)
+        np.testing.assert_array_equal(one["accel_m_s2"], two["accel_m_s2"])
+        assert json.loads(str(one["about"]))["faults"] == list(Fault)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["dataset", "5", "--out", "{tmp}/none/a.npz"],
+        ["dataset", "5", "--out", "{tmp}/a.csv"],
+        ["plot", "demo", "--out", "{tmp}/a.gif"],
+        ["plot", "demo", "--motor", "x", "--out", "{tmp}/a.png"],
+    ],
+)
+def test_an_output_that_cannot_be_made_leaves_no_file(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([argument.format(tmp=tmp_path) for argument in arguments]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["png", "html"])
+def test_plot_draws_a_scenario(ending: str, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / f"picture.{ending}"
+    assert main(["plot", "imbalance", "--at-h", "150", "--out", str(out)]) == 0
+    assert out.stat().st_size > 20_000
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_plot_draws_a_recording(cwru_file: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "picture.png"
+    assert main(["plot", str(cwru_file), "--bearing", "6205", "--out", str(out)]) == 0
+    assert out.stat().st_size > 20_000
