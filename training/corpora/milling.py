@@ -1,0 +1,62 @@
+"""AI4I 2020 (Matzka 2020): a milling machine as a table of independent rows; synthetic, and no time series.
+
+``TWF HDF PWF OSF RNF`` say which rule made the failure and would leak the label; ``UDI`` and the product's serial number
+are row numbers. None of them leaves this module.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.corpora.source import CorpusError, files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+NAME = "ai4i2020"
+MEASURED = (
+    "Air temperature [K]",
+    "Process temperature [K]",
+    "Rotational speed [rpm]",
+    "Torque [Nm]",
+    "Tool wear [min]",
+)
+QUALITIES = ("L", "M", "H")
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """``measured`` float64 ``(n, 5)``, ``quality`` intp ``(n,)`` into ``QUALITIES``, ``failed`` bool ``(n,)``."""
+
+    measured: NDArray[np.float64]
+    quality: NDArray[np.intp]
+    failed: NDArray[np.bool_]
+
+
+@cache
+def rows(folder: Path) -> Rows:
+    """The table.
+
+    Raises:
+        CorpusAbsentError: it is not there.
+        CorpusError: a column is missing or a value is no number.
+    """
+    _, raw = next(files(folder, NAME, lambda name: name.endswith("ai4i2020.csv")))
+    table = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+    missing = [name for name in (*MEASURED, "Type", "Machine failure") if not table or name not in table[0]]
+    if missing:
+        raise CorpusError(f"ai4i2020.csv: column {missing[0]!r} is missing; use the publisher's file")
+    try:
+        measured = np.array([[float(row[name]) for name in MEASURED] for row in table])
+        quality = np.array([QUALITIES.index(row["Type"]) for row in table], dtype=np.intp)
+    except ValueError as error:
+        raise CorpusError(f"ai4i2020.csv: {error}; use the publisher's file") from error
+    return Rows(measured, quality, np.array([row["Machine failure"] == "1" for row in table]))
