@@ -25,7 +25,8 @@ spectrum     spectra and indicators of a window
 plot         pictures: waveform, spectra, trend
 console/     one file per command of ``python -m simulator``
 recording    readers of published recordings of real machines
-replay       recordings through the same messages
+replay       recordings as the same messages, at a rate the bundle takes
+playback     recordings into MQTT
 verdict      alerts against the truth
 demo, table  twin, service and broker in one terminal
 ============ =====================================================================================

@@ -6,9 +6,10 @@ import uuid
 from typing import TYPE_CHECKING
 
 from simulator.console import options
+from simulator.playback import play
 from simulator.publish import Broker, Link
 from simulator.recording import read
-from simulator.replay import Demand, demand, replay, resampled, target_fs_hz
+from simulator.replay import Demand, demand, resampled, target_fs_hz
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +51,7 @@ def _replay(chosen: argparse.Namespace) -> int:
             print(f"{recording.name}: {recording.fs_hz:g} Hz resampled to {to_hz:g} Hz")
         recording = resampled(recording, to_hz)
     with Link(Broker.of(chosen.mqtt), encoding=chosen.encoding) as link, options.stopped_by_signal() as stop:
-        replay(
+        play(
             recording,
             link,
             chosen.motor,
