@@ -91,16 +91,16 @@ class Edge(Process):
 
     def __init__(self, broker: Mosquitto, folder: Path) -> None:
         """Start and wait until ready; ``start_s`` is how long that took."""
-        self._http = free_port()
+        self.http_port = free_port()
         data = Path(tempfile.mkdtemp(prefix="edge-", dir=folder))
         started = time.perf_counter()
         super().__init__(
             [sys.executable, "-m", "service"],
             env={
                 "MQTT_URL": f"mqtt://{HOST}:{broker.port}",
-                "MOTORTWIN_HTTP_PORT": str(self._http),
+                "MOTORTWIN_HTTP_PORT": str(self.http_port),
                 "MOTORTWIN_DATA_DIR": str(data),
-                "MOTORTWIN_NODE": f"bench-{self._http}",
+                "MOTORTWIN_NODE": f"bench-{self.http_port}",
             },
             log=folder / "edge.log",
         )
@@ -116,7 +116,7 @@ class Edge(Process):
         self.start_s = time.perf_counter() - started
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://{HOST}:{self._http}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{HOST}:{self.http_port}{path}", timeout=5) as answer:
             return answer.read().decode()
 
     def metric(self, name: str) -> float:
