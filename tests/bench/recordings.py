@@ -1,8 +1,8 @@
-"""Real bearing recordings through everything: replay, a real mosquitto, the service, alerts as another client hears them.
+"""Real bearing recordings through everything: replay, real mosquitto, service, alerts as another client hears them.
 
-``python -m tests.bench.recordings`` replays all CWRU 12 kHz drive-end fault recordings and the decimated normal one below
-``MOTOR_DATA`` and prints, per recording, which alerts opened and the mean probabilities. A fault counts as *alerted* if any
-alert opened and as *named* if the alert of the labelled fault did. Writes ``build/recordings.json``.
+``python -m tests.bench.recordings`` replays all CWRU 12 kHz drive-end fault recordings and the decimated normal one
+below ``MOTOR_DATA`` and prints, per recording, which alerts opened and the mean probabilities. A fault counts as
+*alerted* if any alert opened and as *named* if the alert of the labelled fault did. Writes ``build/recordings.json``.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def main() -> int:
         said["truth"] = truth
         top = ", ".join(f"{f} {p:.2f}" for f, p in sorted(said["probability"].items(), key=lambda kv: -kv[1])[:3])
         sys.stdout.write(
-            f"{stem:>5} {truth:<11}{label['diameter_in']:>6} in {label['load_hp']:>2} hp  anomaly {said['anomaly']:5.2f}  "
-            f"alerts {','.join(said['alerts']) or '-':<24} {top}\n"
+            f"{stem:>5} {truth:<11}{label['diameter_in']:>6} in {label['load_hp']:>2} hp  "
+            f"anomaly {said['anomaly']:5.2f}  alerts {','.join(said['alerts']) or '-':<24} {top}\n"
         )
     for key, (count, any_alert, right) in sorted(sums.items()):
         sys.stdout.write(f"{key:<20} recordings {count:3d}  alerted {any_alert:3d}  named {right:3d}\n")
