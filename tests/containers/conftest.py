@@ -19,12 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.system.test_page import Browser
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "e2e"
-UP_TIMEOUT_S = 180.0
+UP_TIMEOUT_S, ENGINE_TIMEOUT_S = 180.0, 300.0
+BUILD_TIMEOUT_S = 1200.0
+"""The base images from Debian packages are in it where no registry answers; later builds take seconds."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -153,6 +157,10 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout.strip().splitlines()[-1] if done.stdout.strip() else ""
 
+    def reload_users(self) -> None:
+        """Lets the broker read its users again. A signal by ``docker kill`` would switch the restart policy off."""
+        assert self.inside("mosquitto", "sh", "-c", "kill -HUP 1").returncode == 0
+
     def metrics(self) -> dict[str, float]:
         """The edge's samples by name and labels; empty while it does not answer."""
         lines = [line for line in _get(f"{self.edge_url}/metrics").splitlines() if line and not line.startswith("#")]
@@ -184,8 +192,24 @@ def _default_of(variable: str) -> str:
 
 
 @pytest.fixture(scope="session")
+def images() -> Iterator[None]:
+    """An engine, started where none runs, and this tree's images in it."""
+    started = _run(ROOT / "deploy" / "engine", "start", timeout_s=ENGINE_TIMEOUT_S)
+    assert started.returncode == 0, started.stderr
+    try:
+        built = _run(ROOT / "deploy" / "images", "--auto", "edge", "simulator", timeout_s=BUILD_TIMEOUT_S)
+        assert built.returncode == 0, built.stdout + built.stderr
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / "images.txt").write_text(built.stdout)
+        yield
+    finally:
+        _run(ROOT / "deploy" / "engine", "stop", timeout_s=ENGINE_TIMEOUT_S)
+
+
+@pytest.fixture(scope="session")
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The stack, started from nothing by the one documented command; gone with its volumes afterwards."""
+    request.getfixturevalue("images")
     project = Stack()
     started = time.monotonic()
     done = project.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
@@ -246,21 +270,21 @@ def get() -> Callable[[str], str]:
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Callable[[str, Path], str]:
-    """Opens a page in headless Chromium: ``browser(url, screenshot)`` is the document after its scripts have run."""
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium."""
+    program = shutil.which("chromedriver")
     if program is None:
-        pytest.fail("chromium is missing: apt-get install chromium")
-    options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path}"]
-
-    def opened(url: str, screenshot: Path) -> str:
-        screenshot.parent.mkdir(parents=True, exist_ok=True)
-        screenshot.unlink(missing_ok=True)
-        shared = [program, *options, "--window-size=1280,900", "--timeout=6000"]
-        _run(*shared, f"--screenshot={screenshot}", url, timeout_s=60.0)
-        return _run(*shared, "--dump-dom", url, timeout_s=60.0).stdout
-
-    return opened
+        pytest.fail("chromedriver is missing: apt-get install chromium-driver")
+    (port,) = _free_ports(1)
+    driver = subprocess.Popen([program, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _eventually("chromedriver", lambda: _get(f"http://127.0.0.1:{port}/status"), within_s=30.0)
+        opened = Browser(port, 1280, 900)
+        yield opened
+        opened.close()
+    finally:
+        driver.terminate()
+        driver.wait(timeout=10.0)
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def test_who_may_only_listen_cannot_speak_and_hears_no_raw_readings(stack, liste
 
 def test_a_sensor_speaks_for_its_own_motor_only(stack, run: Callable[..., Any]) -> None:
     password = stack.prepare("sensor", "press-4")
-    stack.compose("kill", "--signal", "HUP", "mosquitto")
+    stack.reload_users()
     own, other = "motortwin/v1/motor/press-4/reading", f"motortwin/v1/motor/{stack.failing}/reading"
     assert _publish(run, stack.mqtt_port, own, "press-4", password) == (0, "")
     assert "Not authorized" in _publish(run, stack.mqtt_port, other, "press-4", password)[1]

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-pytestmark = pytest.mark.containers
+pytestmark = [pytest.mark.containers, pytest.mark.usefixtures("images")]
 
 ROOT = Path(__file__).resolve().parents[2]
 EDGE_MB_ABOVE_BASE = 140
