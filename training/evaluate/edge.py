@@ -1,4 +1,4 @@
-"""Recordings through the edge's own core, batch by batch: the same framing, graphs, filter and alarms as at the edge."""
+"""Recordings through the edge's own core, batch by batch: the framing, graphs, filter and alarms of the edge."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure as Canvas
 
 if TYPE_CHECKING:
@@ -128,5 +127,5 @@ def canvas(width: float = 6.4, height: float = 3.6) -> Canvas:
 def plot(title: str, drawn: Canvas) -> Plot:
     """The drawn picture; without a time stamp, so that the same figures give the same bytes."""
     out = io.BytesIO()
-    FigureCanvasAgg(drawn).print_png(out, metadata={"Software": None})
+    drawn.savefig(out, format="png", metadata={"Software": None})
     return Plot(title, out.getvalue())

@@ -96,8 +96,10 @@ def _section(outcome: Outcome, section: Section) -> list[str]:
     short = [figure for figure in section.figures if figure.met is False]
     parts = [
         f"<h2 id={html.escape(outcome.name)}>{html.escape(section.title)}</h2>",
-        f"<p>{html.escape(section.protocol)} <small>({outcome.seconds:.0f} s; "
-        f"<code>python -m training evaluate --only {html.escape(outcome.name)}</code>)</small>",
+        (
+            f"<p>{html.escape(section.protocol)} <small>({outcome.seconds:.0f} s; "
+            f"<code>python -m training evaluate --only {html.escape(outcome.name)}</code>)</small>"
+        ),
         _figures(section.figures),
     ]
     if short or section.caveats:
