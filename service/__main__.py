@@ -87,8 +87,12 @@ def _run(settings: Settings) -> int:
             asyncio.run(server.serve(api.create(runtime), listener))
         finally:
             finished = runtime.stop()
-    _log.info("stopped" if finished else "stopped before everything was finished")
-    return 0 if finished else 1
+    if finished:
+        _log.info("stopped")
+        return 0
+    _log.error("stopped before everything was finished; what was not acknowledged comes again")
+    logging.shutdown()
+    os._exit(1)  # a thread that hangs inside a graph would crash the interpreter's own way out
 
 
 def _self_test(settings: Settings) -> int:

@@ -1,8 +1,9 @@
 """What has arrived and not yet been taken: a bounded queue between the broker's thread and the worker.
 
-At QoS 1 it never overflows: the broker holds back what exceeds the window of unacknowledged messages. What a
-publisher sends at QoS 0 has no such brake, so on overflow the newest reading of a motor wins over its older ones;
-where that motor has none waiting, the oldest reading of all goes. What goes is counted and acknowledged by the owner.
+When it is full the link stops reading, so a burst waits at the broker (whose own windows are no protection: mosquitto
+2.0.11 exceeds them as soon as acknowledgements flow). When it has been full for longer than a burst lasts, that is an
+overload: reading goes on and the newest reading of a motor displaces its older ones; where that motor has none
+waiting, the oldest reading of all goes. What goes is counted and acknowledged by the owner.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.mqtt import Delivery, Token
 
 
@@ -35,11 +38,20 @@ ShedReason = Literal["queue_full", "queue_bytes"]
 
 
 class Inbox:
-    """A bounded queue of deliveries, in order of arrival; one thread puts, one takes."""
+    """A bounded queue of deliveries, in order of arrival; one thread puts, one takes.
 
-    def __init__(self, max_readings: int, max_bytes: int) -> None:
+    The limits may be exceeded by what was read in one go, at most by half.
+    """
+
+    def __init__(
+        self, max_readings: int, max_bytes: int, patience_s: float, on_room: Callable[[], None] = lambda: None
+    ) -> None:
         self._max_readings = max_readings
         self._max_bytes = max_bytes
+        self._patience_s = patience_s
+        self._on_room = on_room
+        self._full_since_s: float | None = None
+        self._refused = False
         self._items: dict[int, Delivery] = {}
         self._by_topic: dict[str, deque[int]] = {}
         self._bytes = 0
@@ -52,13 +64,24 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._items)
 
-    def put(self, delivery: Delivery) -> list[tuple[Delivery, ShedReason]]:
-        """Add one; what had to go for it comes back with the reason (the new one itself where nothing else can)."""
+    def room(self, now_s: float) -> bool:
+        """Whether to read on: while there is room, and through an overload; ``on_room`` follows on a False."""
+        with self._arrival:
+            if not self._full():
+                return True
+            if self._full_since_s is None:
+                self._full_since_s = now_s
+            self._refused = not self._overloaded(now_s)
+            return not self._refused
+
+    def put(self, delivery: Delivery, now_s: float) -> list[tuple[Delivery, ShedReason]]:
+        """Add one; what had to go for it comes back with the reason."""
         shed: list[tuple[Delivery, ShedReason]] = []
         with self._arrival:
-            while self._items and self._bytes + len(delivery.payload) > self._max_bytes:
+            scale = 1.0 if self._overloaded(now_s) else 1.5
+            while self._items and self._bytes + len(delivery.payload) > scale * self._max_bytes:
                 shed.append((self._displaced(delivery.topic), "queue_bytes"))
-            if len(self._items) >= self._max_readings:
+            if len(self._items) >= scale * self._max_readings:
                 shed.append((self._displaced(delivery.topic), "queue_full"))
             self._items[self._next] = delivery
             self._by_topic.setdefault(delivery.topic, deque()).append(self._next)
@@ -75,7 +98,13 @@ class Inbox:
                 self._arrival.wait(timeout_s)
             self._woken = False
             keys = [key for key, _ in zip(self._items, range(limit), strict=False)]
-            return [self._removed(key) for key in keys]
+            taken = [self._removed(key) for key in keys]
+            if 2 * len(self._items) <= self._max_readings and 2 * self._bytes <= self._max_bytes:
+                self._full_since_s = None
+            wanted, self._refused = self._refused and not self._full(), self._refused and self._full()
+        if wanted:
+            self._on_room()
+        return taken
 
     def wake(self) -> None:
         """Let ``take`` return now: something else wants the worker's attention."""
@@ -87,6 +116,12 @@ class Inbox:
         """Leave a note for the worker and wake it."""
         self.notes.append(note)
         self.wake()
+
+    def _full(self) -> bool:
+        return len(self._items) >= self._max_readings or self._bytes >= self._max_bytes
+
+    def _overloaded(self, now_s: float) -> bool:
+        return self._full_since_s is not None and now_s - self._full_since_s > self._patience_s
 
     def _displaced(self, topic: str) -> Delivery:
         waiting = self._by_topic.get(topic)

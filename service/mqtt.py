@@ -94,12 +94,14 @@ class Listener:
     """What the owner thread calls; each must return at once.
 
     Attributes:
+        room: whether more messages are wanted now; ``Link.resume`` follows on a False.
         delivered: a message came.
         connected: the session stands; True when the broker kept what it had of us.
         acknowledged: the broker holds a message we published at QoS 1; False when it refused to.
         lost: the connection is gone.
     """
 
+    room: Callable[[], bool]
     delivered: Callable[[Delivery], None]
     connected: Callable[[bool], None]
     acknowledged: Callable[[Token, bool], None]
@@ -180,6 +182,10 @@ class Link(threading.Thread):
         if self._up:
             self._client.unsubscribe(topic_filter)
 
+    def resume(self) -> None:
+        """There is room again: read on."""
+        self._wake()
+
     def close(self, timeout_s: float = 3.0) -> None:
         """Leave in good order (the will is not sent) after what is queued has been written."""
         deadline = time.monotonic() + timeout_s
@@ -251,26 +257,30 @@ class Link(threading.Thread):
         """Move bytes until the socket is gone."""
         sock = client.socket()
         opened_s = time.monotonic()
-        writing = False
+        interest = selectors.EVENT_READ
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_receive, selectors.EVENT_READ)
             if sock is not None:
                 selector.register(sock, selectors.EVENT_READ)
             while sock is not None and client.socket() is sock:
-                if client.want_write() != writing:
-                    writing = not writing
-                    selector.modify(sock, selectors.EVENT_READ | (selectors.EVENT_WRITE if writing else 0))
-                self._exchange(client, sock, selector)
+                reading = self._wants_more()
+                wanted = (selectors.EVENT_READ if reading else 0) | (
+                    selectors.EVENT_WRITE if client.want_write() else 0
+                )
+                if wanted != interest:
+                    _change_interest(selector, sock, interest, wanted)
+                    interest = wanted
+                self._exchange(client, sock, selector, reading=reading)
                 if self._stopping.is_set() and not client.want_write():
                     return
                 if not self._answered and time.monotonic() - opened_s > _HANDSHAKE_TIMEOUT_S:
                     client.disconnect()
                     return
 
-    def _exchange(self, client: paho.Client, sock: Any, selector: selectors.BaseSelector) -> None:
+    def _exchange(self, client: paho.Client, sock: Any, selector: selectors.BaseSelector, *, reading: bool) -> None:
         """Wait for the socket or a caller, then read and write what can be."""
         # a TLS record may have brought more than was read: the socket itself would not say so
-        pending = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        pending = reading and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
         for key, events in selector.select(0.0 if pending else _IDLE_S):
             if key.fileobj is self._wake_receive:
                 with contextlib.suppress(BlockingIOError):
@@ -288,8 +298,11 @@ class Link(threading.Thread):
         for _ in range(_READ_BURST):
             before = self._received
             client.loop_read()
-            if self._received == before:
+            if self._received == before or not self._wants_more():
                 return
+
+    def _wants_more(self) -> bool:
+        return self._listener is None or self._listener.room()
 
     def _new_client(self) -> paho.Client:
         """A client for the present protocol; what an older one had in flight is void."""
@@ -398,3 +411,13 @@ class Link(threading.Thread):
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         if self._listener is not None:
             self._listener.acknowledged(Token(self._generation, mid), not reason.is_failure)
+
+
+def _change_interest(selector: selectors.BaseSelector, sock: Any, before: int, after: int) -> None:
+    """Register, change or forget a socket; selectors know no interest in nothing."""
+    if not before:
+        selector.register(sock, after)
+    elif after:
+        selector.modify(sock, after)
+    else:
+        selector.unregister(sock)

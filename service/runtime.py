@@ -57,7 +57,6 @@ class Runtime:
         self.models = models
         self.live = Live()
         self.metrics = Metrics()
-        self.inbox = Inbox(settings.inbox.max_readings, settings.inbox.max_mib * _MIB)
         model = models.digest[:12]
         will = Will(
             topics.node(settings.node, "availability"), lambda: node_availability(settings.node, "offline", model)
@@ -65,6 +64,8 @@ class Runtime:
         # births first: a motor is known before its readings come
         filters = (topics.every_motor("birth"), topics.every_motor("reading"))
         self.link = Link(settings.mqtt, f"motortwin-{settings.node}", filters, will)
+        inbox = settings.inbox
+        self.inbox = Inbox(inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume)
         self._voice = Voice(self.link, settings.node, model)
         self._worker = Worker(settings, models, self.link, self.inbox, self._voice, self.live, self.metrics)
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
@@ -86,6 +87,7 @@ class Runtime:
         self._thread.start()
         self.link.listen(
             Listener(
+                room=lambda: self.inbox.room(time.monotonic()),
                 delivered=self._delivered,
                 connected=lambda kept: self.inbox.leave(Connected(kept)),
                 acknowledged=lambda token, accepted: self._acknowledged(token, accepted=accepted),
@@ -163,7 +165,7 @@ class Runtime:
     def _delivered(self, delivery: Delivery) -> None:
         if delivery.size > MAX_PAYLOAD_BYTES:
             delivery.payload = b""
-        for shed, reason in self.inbox.put(delivery):
+        for shed, reason in self.inbox.put(delivery, time.monotonic()):
             self.metrics.shed[reason].inc()
             if shed.token is not None:
                 self.link.acknowledge([shed.token])

@@ -141,10 +141,13 @@ class PolicySettings(_Table):
 
 
 class InboxSettings(_Table):
-    """How much may wait inside the service; what arrives beyond displaces older readings of the same motor."""
+    """How much may wait inside the service; what exceeds it waits at the broker, for as long as a burst lasts."""
 
     max_readings: Annotated[int, Field(ge=16, le=1_000_000)] = 2048
     max_mib: Annotated[int, Field(ge=2, le=65_536)] = 96
+    patience_s: Annotated[
+        float, Field(ge=0, le=86_400, description="full for longer: newer readings displace older ones of their motor")
+    ] = 60.0
     batch: Annotated[int, Field(ge=1, le=4096, description="most readings that one step takes")] = 128
 
 

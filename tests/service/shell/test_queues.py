@@ -31,24 +31,24 @@ def numbers(deliveries: list[Delivery]) -> list[tuple[str, int]]:
 
 
 def test_what_is_taken_is_in_order_and_bounded() -> None:
-    inbox = Inbox(100, 10_000)
+    inbox = Inbox(100, 10_000, 60.0)
     for number in range(5):
-        assert inbox.put(delivery("m1", number)) == []
+        assert inbox.put(delivery("m1", number), 0.0) == []
     assert numbers(inbox.take(3, 0.0)) == [("m1", 0), ("m1", 1), ("m1", 2)]
     assert numbers(inbox.take(9, 0.0)) == [("m1", 3), ("m1", 4)]
     assert inbox.take(9, 0.0) == []
 
 
 def test_taking_waits_for_the_first_and_no_longer() -> None:
-    inbox = Inbox(100, 10_000)
-    threading.Timer(0.1, lambda: inbox.put(delivery("m1"))).start()
+    inbox = Inbox(100, 10_000, 60.0)
+    threading.Timer(0.1, lambda: inbox.put(delivery("m1"), 0.0)).start()
     start = time.monotonic()
     assert len(inbox.take(100, 10.0)) == 1
     assert time.monotonic() - start < 5.0
 
 
 def test_a_note_wakes_the_one_who_takes() -> None:
-    inbox = Inbox(100, 10_000)
+    inbox = Inbox(100, 10_000, 60.0)
     threading.Timer(0.1, lambda: inbox.leave(Acknowledged(Token(1, 1), accepted=True))).start()
     start = time.monotonic()
     assert inbox.take(100, 10.0) == []
@@ -56,32 +56,73 @@ def test_a_note_wakes_the_one_who_takes() -> None:
     assert len(inbox.notes) == 1
 
 
-def test_when_full_the_newest_reading_of_a_motor_displaces_its_oldest() -> None:
-    inbox = Inbox(3, 10_000)
-    for motor, number in (("m1", 0), ("m2", 0), ("m2", 1)):
-        inbox.put(delivery(motor, number))
-    [(gone, reason)] = inbox.put(delivery("m2", 2))
+def overloaded(max_readings: int, max_bytes: int, *waiting: Delivery) -> Inbox:
+    """A full inbox at the end of its patience."""
+    inbox = Inbox(max_readings, max_bytes, 60.0)
+    for item in waiting:
+        assert inbox.put(item, 0.0) == []
+    assert not inbox.room(0.0)
+    assert not inbox.room(60.0)
+    assert inbox.room(60.1)
+    return inbox
+
+
+def test_a_burst_is_held_back_and_nothing_is_shed() -> None:
+    told: list[bool] = []
+    inbox = Inbox(4, 10_000, 60.0, lambda: told.append(True))
+    for number in range(4):
+        assert inbox.room(0.0)
+        assert inbox.put(delivery("m1", number), 0.0) == []
+    assert not inbox.room(0.0)
+    assert inbox.put(delivery("m1", 4), 0.0) == []
+    assert told == []
+    inbox.take(1, 0.0)
+    assert told == []
+    inbox.take(1, 0.0)
+    assert told == [True]
+    assert inbox.room(1.0)
+
+
+def test_patience_starts_anew_once_the_burst_is_over() -> None:
+    inbox = Inbox(2, 10_000, 60.0)
+    for _ in range(3):
+        inbox.put(delivery("m1", 0), 0.0)
+        inbox.put(delivery("m1", 1), 0.0)
+        assert not inbox.room(0.0)
+        assert len(inbox.take(9, 0.0)) == 2
+    inbox.put(delivery("m1", 0), 100.0)
+    inbox.put(delivery("m1", 1), 100.0)
+    assert not inbox.room(100.0)
+
+
+def test_in_an_overload_the_newest_reading_of_a_motor_displaces_its_oldest() -> None:
+    inbox = overloaded(3, 10_000, delivery("m1", 0), delivery("m2", 0), delivery("m2", 1))
+    [(gone, reason)] = inbox.put(delivery("m2", 2), 61.0)
     assert (numbers([gone]), reason) == ([("m2", 0)], "queue_full")
-    [(gone, _)] = inbox.put(delivery("m3", 0))
+    [(gone, _)] = inbox.put(delivery("m3", 0), 61.0)
     assert numbers([gone]) == [("m1", 0)]
     assert numbers(inbox.take(9, 0.0)) == [("m2", 1), ("m2", 2), ("m3", 0)]
 
 
 def test_a_birth_is_not_displaced_by_readings() -> None:
-    inbox = Inbox(2, 10_000)
-    inbox.put(delivery("m1", 0, kind="birth"))
-    inbox.put(delivery("m1", 1))
-    inbox.put(delivery("m2", 2))
+    inbox = overloaded(2, 10_000, delivery("m1", 0, kind="birth"), delivery("m1", 1))
+    inbox.put(delivery("m2", 2), 61.0)
     assert numbers(inbox.take(9, 0.0)) == [("m1", 0), ("m2", 2)]
 
 
 def test_bytes_are_bounded_too() -> None:
-    inbox = Inbox(100, 1000)
-    for number in range(5):
-        inbox.put(delivery("m1", number, size=200))
-    shed = inbox.put(delivery("m1", 5, size=500))
+    inbox = overloaded(100, 1000, *(delivery("m1", number, size=200) for number in range(5)))
+    shed = inbox.put(delivery("m1", 5, size=500), 61.0)
     assert [reason for _, reason in shed] == ["queue_bytes"] * 3
     assert numbers(inbox.take(9, 0.0)) == [("m1", 3), ("m1", 4), ("m1", 5)]
+
+
+def test_the_limits_hold_whatever_is_put() -> None:
+    inbox = Inbox(10, 1000, 60.0)
+    for number in range(1000):
+        inbox.put(delivery(f"m{number % 7}", number, size=80), 0.0)
+    assert len(inbox) <= 15
+    assert sum(item.size for item in inbox.take(100, 0.0)) <= 1500
 
 
 class Wire:
