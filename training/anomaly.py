@@ -1,8 +1,10 @@
 """The anomaly detector: an autoencoder that has only ever seen healthy machines.
 
 It looks at features that do not tell one healthy machine from another: ratios to the local background, impulsiveness,
-heat beyond what the load explains; no level and no colour. Its reconstruction error is summed by group of features, each
-group measured by what is usual on healthy machines it was not fitted to; the score is 1 at the calibrated threshold.
+heat beyond what the load explains; no level and no colour. A group of features is odd by its reconstruction error
+(values that do not go together) and by how far it lies above what healthy machines show (no feature is worrying for
+being low). Each group is measured by what is usual on healthy machines that nothing was fitted to; the score is 1 at
+the calibrated threshold.
 """
 
 from __future__ import annotations
@@ -12,9 +14,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.features import BANDS, COMBS, INDEX, NAMES, Features
+from training.features import BANDS, COMBS, INDEX, NAMES, SHAFT_ORDERS, Features
 
 CLAMP = 6.0
+HEIGHT = 0.5
+"""Weight of being high against being oddly composed."""
 
 
 class Group(NamedTuple):
@@ -26,13 +30,12 @@ class Group(NamedTuple):
 
 GROUPS: tuple[Group, ...] = (
     *(
-        Group(
-            f"envelope_{band}", (*(f"comb_{comb}_{band}" for comb, _ in COMBS), f"peak_{band}", f"impulse_{band}")
-        )
+        Group(f"envelope_{band}", (*(f"comb_{comb}_{band}" for comb, _ in COMBS), f"peak_{band}", f"impulse_{band}"))
         for band, _, _ in BANDS
     ),
     Group("shape", ("kurtosis", "crest")),
-    Group("thermal", ("winding_excess", "housing_excess", "resistance_ratio")),
+    Group("orders", tuple(f"order_{order:g}_ratio" for order in SHAFT_ORDERS)),
+    Group("thermal", ("winding_excess", "housing_excess", "winding_heat", "housing_heat", "resistance_ratio")),
     Group("load", ("load_pu", "current_pu")),
 )
 """Groups of features, in the order of the contribution columns."""
@@ -48,7 +51,7 @@ class Autoencoder(nn.Module):
     usual: Tensor
     threshold: Tensor
 
-    def __init__(self, width: int = 40, bottleneck: int = 10) -> None:
+    def __init__(self, width: int = 40, bottleneck: int = 6) -> None:
         super().__init__()
         names = [name for group in GROUPS for name in group.features]
         self.register_buffer("columns", torch.tensor([INDEX[name] for name in names]))
@@ -65,17 +68,21 @@ class Autoencoder(nn.Module):
         self.decoder = nn.Sequential(nn.Linear(bottleneck, width), nn.ReLU(), nn.Linear(width, len(names)))
 
     def error(self, features: Tensor) -> Tensor:
-        """Mean squared error of each group, ``(B, len(GROUPS))``."""
-        mine = torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
+        """Oddness of each group, ``(B, len(GROUPS))``: mean squared error, and mean squared height above the mean."""
+        mine = self.prepared(features)
         missed = mine - self.decoder(self.encoder(mine))
-        return torch.matmul(missed * missed, self.membership)
+        high = torch.relu(mine)
+        return torch.matmul(missed * missed + HEIGHT * high * high, self.membership)
+
+    def prepared(self, features: Tensor) -> Tensor:
+        """The features it looks at, standardised and cut."""
+        return torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Score, 1 at the threshold, and each group's share of it (adds up to 1)."""
         relative = self.error(features) / self.usual
-        strong = relative * relative
-        total = strong.sum(dim=1, keepdim=True) + 1e-6
-        return (torch.sqrt(total) / self.threshold).squeeze(1), strong / total
+        total = relative.sum(dim=1, keepdim=True) + 1e-6
+        return (total / (len(GROUPS) * self.threshold)).squeeze(1), relative / total
 
 
 class Anomaly(nn.Module):
@@ -106,9 +113,10 @@ def fit(features: Tensor, *, epochs: int, generator: torch.Generator) -> Autoenc
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
     for _ in range(steps):
         rows = torch.randint(len(features), (batch,), generator=generator)
-        loss = model.error(features[rows]).mean()
+        mine = model.prepared(features[rows])
+        loss = (mine - model.decoder(model.encoder(mine))).square().mean()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimiser.step()
         schedule.step()
     return model.eval()

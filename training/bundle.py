@@ -111,7 +111,7 @@ class Written(NamedTuple):
 
 
 def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
-    """Filter inputs for every window's operating point: new and old states, long and no steps, missing values, rubbish."""
+    """Filter inputs for every window's operating point: new and old states, any step, missing values, rubbish."""
     count = len(sample.fs_hz)
     state = np.tile(np.array(health.INITIAL_STATE), (count, 1))
     state += np.linspace(0.0, 1.0, count)[:, None] * np.array([60.0, 30.0, 0.8, 3.0, 0.05])
@@ -174,9 +174,9 @@ def write(
         graphs: dict[GraphName, GraphSpec] = {}
         nodes: dict[str, int] = {}
         vectors: dict[str, NDArray[np.generic]] = {}
-        for name in feeds:
+        for name, given in feeds.items():
             module = getattr(models, name)
-            inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in feeds[name].items()}
+            inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in given.items()}
             metadata = {"graph": name, "opset": str(OPSET), "ir": str(IR_VERSION), "seed": str(seed)}
             if name == "classifier":
                 metadata["classes"] = ",".join(CLASSES)
@@ -189,7 +189,7 @@ def write(
             )
             with torch.no_grad():
                 answers = module(*inputs.values())
-            vectors |= {f"{name}.{key}": value for key, value in feeds[name].items()}
+            vectors |= {f"{name}.{key}": value for key, value in given.items()}
             vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
         golden = _packed(vectors)
         (fresh / GOLDEN_FILE).write_bytes(golden)
@@ -210,7 +210,9 @@ def write(
         (fresh / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
         size = sum(file.stat().st_size for file in fresh.iterdir())
         if size > LIMIT_BYTES:
-            raise BundleTooLargeError(f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller")
+            raise BundleTooLargeError(
+                f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller"
+            )
         digest = edge.load(fresh, prove=True).digest
         _replace(folder, fresh, Path(scratch) / "old")
     return Written(digest, size, nodes)

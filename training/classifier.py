@@ -1,8 +1,9 @@
 """The fault classifier: raw window in; a probability for every fault, and the severity, out.
 
-Three small networks, one for each family of faults, each seeing only the features whose physics is that family's: a hot
-winding can't be read as a cracked race, and a machine's colour can't be read as anything. Faults are independent labels;
-each has its own estimate of severity, and the window's severity is the largest one of a fault that is thought present.
+Three small networks, one for each family of faults, each seeing only the features whose physics is that family's: a
+hot winding can't be read as a cracked race, and a machine's colour can't be read as anything. Faults are independent
+labels; each has its own estimate of severity, and the window's severity is the largest one of a fault that is thought
+present.
 """
 
 from __future__ import annotations
@@ -16,6 +17,11 @@ from service.contract.faults import BEARING_FAULTS, Fault
 from training.features import BANDS, COMBS, INDEX, LINES, NAMES, SHAFT_ORDERS, Features
 
 CLASSES: tuple[Fault, ...] = tuple(Fault)
+WIDTH = 64
+MEMBERS = 3
+"""Experts per family: their mean is surer, and better calibrated on machines unlike the training's, than one."""
+
+BATCH = 1024
 CLAMP = 5.0
 """Standardised features are cut here: beyond, more is not told from much."""
 
@@ -52,8 +58,10 @@ FAMILIES: tuple[Family, ...] = (
             *_SHAPE,
             "level_velocity",
             "has_order",
+            "speed_pu",
             "load_pu",
             "has_load",
+            "size",
         ),
     ),
     Family(
@@ -68,7 +76,10 @@ FAMILIES: tuple[Family, ...] = (
             "gradient_pu",
             "winding_excess",
             "housing_excess",
+            "winding_heat",
+            "housing_heat",
             "resistance_ratio",
+            "slip_pu",
             "has_current",
             "has_load",
             "has_winding",
@@ -78,23 +89,36 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+class Expert(nn.Module):
+    """One small network of a family: standardised features to a logit and a severity (0..1) for each fault."""
+
+    def __init__(self, inputs: int, faults: int, width: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1)
+        )
+        self.logit = nn.Linear(width, faults)
+        self.severity = nn.Linear(width, faults)
+
+    def forward(self, standardised: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits and severities ``(B, faults)``."""
+        hidden = self.net(standardised)
+        return self.logit(hidden), torch.sigmoid(self.severity(hidden))
+
+
 class Head(nn.Module):
-    """One family: standardised features to a logit and a severity for each of its faults."""
+    """One family: the mean of a few experts that differ in nothing but their start and the rows they met."""
 
     columns: Tensor
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, family: Family, width: int) -> None:
+    def __init__(self, family: Family, width: int, members: int) -> None:
         super().__init__()
         self.register_buffer("columns", torch.tensor([INDEX[name] for name in family.features]))
         self.register_buffer("mean", torch.zeros(len(family.features)))
         self.register_buffer("scale", torch.ones(len(family.features)))
-        self.net = nn.Sequential(
-            nn.Linear(len(family.features), width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1)
-        )
-        self.logit = nn.Linear(width, len(family.faults))
-        self.severity = nn.Linear(width, len(family.faults))
+        self.experts = nn.ModuleList(Expert(len(family.features), len(family.faults), width) for _ in range(members))
 
     def standardise(self, features: Tensor) -> None:
         """Takes mean and deviation from training features ``(N, len(NAMES))``."""
@@ -104,9 +128,14 @@ class Head(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and severities (0..1), ``(B, faults of this family)`` each."""
-        mine = torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
-        hidden = self.net(mine)
-        return self.logit(hidden), torch.sigmoid(self.severity(hidden))
+        mine = self.prepared(features)
+        answers = [expert(mine) for expert in self.experts]
+        logits, severities = (torch.stack(column).mean(dim=0) for column in zip(*answers, strict=True))
+        return logits, severities
+
+    def prepared(self, features: Tensor) -> Tensor:
+        """This family's features, standardised and cut, ``(B, features of this family)``."""
+        return torch.clamp((features[:, self.columns] - self.mean) * self.scale, -CLAMP, CLAMP)
 
 
 class Network(nn.Module):
@@ -116,14 +145,18 @@ class Network(nn.Module):
     gain: Tensor
     bias: Tensor
     is_bearing: Tensor
+    start: Tensor
+    slope: Tensor
 
-    def __init__(self, width: int = 64) -> None:
+    def __init__(self, width: int = WIDTH, members: int = MEMBERS) -> None:
         super().__init__()
-        self.heads = nn.ModuleList(Head(family, width) for family in FAMILIES)
+        self.heads = nn.ModuleList(Head(family, width, members) for family in FAMILIES)
         flat = [fault for family in FAMILIES for fault in family.faults]
         self.register_buffer("order", torch.tensor([flat.index(fault) for fault in CLASSES]))
         self.register_buffer("gain", torch.ones(len(CLASSES)))
         self.register_buffer("bias", torch.zeros(len(CLASSES)))
+        self.register_buffer("start", torch.zeros(len(CLASSES)))
+        self.register_buffer("slope", torch.ones(len(CLASSES)))
         self.register_buffer("is_bearing", torch.tensor([float(fault in BEARING_FAULTS) for fault in CLASSES]))
 
     def standardise(self, features: Tensor) -> None:
@@ -143,8 +176,9 @@ class Network(nn.Module):
         logit, severity = self.logits(features)
         has_bearing = features[:, INDEX["has_bearing"]].unsqueeze(1)
         probability = torch.sigmoid(logit * self.gain + self.bias) * (1.0 - self.is_bearing * (1.0 - has_bearing))
-        present = torch.clamp(2.0 * probability - 0.5, 0.0, 1.0)
-        return probability, (severity * present).amax(dim=1)
+        present = torch.clamp(4.0 * probability - 2.0, 0.0, 1.0)
+        grown = torch.clamp((severity - self.start) * self.slope, 0.02, 1.0)
+        return probability, (grown * present).amax(dim=1)
 
 
 class Classifier(nn.Module):
@@ -164,35 +198,49 @@ class Classifier(nn.Module):
 
 
 def fit(
-    features: Tensor, severity: Tensor, *, epochs: int, generator: torch.Generator, width: int = 64
+    features: Tensor,
+    severity: Tensor,
+    *,
+    epochs: int,
+    generator: torch.Generator,
+    width: int = WIDTH,
+    members: int = MEMBERS,
 ) -> Network:
     """A network fitted to features ``(N, len(NAMES))`` and true severities ``(N, C)`` in 0..1.
 
-    A fault counts as present from the first trace of it, yet a faint one weighs little: what cannot be seen in the signal
-    should not move the network. Absence always weighs fully.
+    A fault counts as present from the first trace of it, yet a faint one weighs little: what cannot be seen in the
+    signal should not move the network. Absence always weighs fully.
     """
-    network = Network(width)
+    network = Network(width, members)
     network.standardise(features)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
-    batch = 512
-    steps = max(1, epochs * (len(features) // batch))
+    network.train()
+    for head, family in zip(network.heads, FAMILIES, strict=True):
+        assert isinstance(head, Head)
+        columns = [CLASSES.index(fault) for fault in family.faults]
+        with torch.no_grad():
+            mine, truth = head.prepared(features), severity[:, columns]
+        for expert in head.experts:
+            assert isinstance(expert, Expert)
+            _fit(expert, mine, truth, epochs, generator)
+    return network.eval()
+
+
+def _fit(expert: Expert, features: Tensor, severity: Tensor, epochs: int, generator: torch.Generator) -> None:
+    steps = max(1, epochs * (len(features) // BATCH))
+    optimiser = torch.optim.AdamW(expert.parameters(), lr=4e-3, weight_decay=1e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, max_lr=4e-3, total_steps=steps)
     present = (severity > 0.0).float()
     weight = torch.where(present > 0.0, torch.clamp(severity / 0.3, 0.02, 1.0), torch.ones_like(severity))
-    network.train()
     for _ in range(steps):
-        rows = torch.randint(len(features), (batch,), generator=generator)
-        noisy = features[rows]
-        logit, estimate = network.logits(noisy)
-        label, w = present[rows], weight[rows]
-        crossed = nn.functional.binary_cross_entropy_with_logits(logit, label * 0.99 + 0.005, reduction="none") * w
-        missed = (estimate - severity[rows]).square() * (0.15 + 4.0 * label)
-        loss = crossed.mean() + missed.mean()
+        rows = torch.randint(len(features), (BATCH,), generator=generator)
+        logit, estimate = expert(features[rows])
+        label = present[rows]
+        named = nn.functional.binary_cross_entropy_with_logits(logit, label * 0.99 + 0.005, weight=weight[rows])
+        grown = ((estimate - severity[rows]).square() * (0.15 + 4.0 * label)).mean()
         optimiser.zero_grad()
-        loss.backward()
+        torch.autograd.backward(named + grown)
         optimiser.step()
         schedule.step()
-    return network.eval()
 
 
 def calibrate(network: Network, features: Tensor, severity: Tensor) -> None:
@@ -201,26 +249,42 @@ def calibrate(network: Network, features: Tensor, severity: Tensor) -> None:
     Rows with a faint fault (severity under 0.2) are left out, as in them presence is a matter of definition.
     """
     with torch.no_grad():
-        logit, _ = network.logits(features)
+        logit, estimate = network.logits(features)
     for column in range(logit.shape[1]):
         truth = severity[:, column]
         rows = (truth == 0.0) | (truth >= 0.2)
         label = (truth[rows] > 0.0).float()
         if label.sum() < 10 or (1.0 - label).sum() < 10:
             continue
-        gain, bias = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-        optimiser = torch.optim.LBFGS([gain, bias], max_iter=50)
-        mine = logit[rows, column]
+        gain, bias = _platt(logit[rows, column], label)
+        network.gain[column], network.bias[column] = gain, bias
+        _unshrink(network, column, estimate[:, column], truth)
 
-        def closure(gain: Tensor = gain, bias: Tensor = bias, mine: Tensor = mine, label: Tensor = label) -> Tensor:
-            optimiser.zero_grad()
-            loss = nn.functional.binary_cross_entropy_with_logits(mine * gain + bias, label)
-            loss.backward()
-            return loss
 
-        optimiser.step(closure)
-        network.gain[column] = gain.detach().clamp(0.2, 3.0).item()
-        network.bias[column] = bias.detach().clamp(-5.0, 5.0).item()
+def _platt(logit: Tensor, label: Tensor) -> tuple[float, float]:
+    """Gain and bias that make logits probabilities; Newton's steps on the logistic likelihood, in float64."""
+    x = torch.stack([logit.double(), torch.ones_like(logit, dtype=torch.float64)], dim=1)
+    y, w = label.double(), torch.tensor([1.0, 0.0], dtype=torch.float64)
+    ridge = 1e-3 * torch.eye(2, dtype=torch.float64)
+    for _ in range(25):
+        p = torch.sigmoid(x @ w)
+        curvature = x.T @ (x * (p * (1.0 - p)).unsqueeze(1)) + ridge
+        w = w + torch.linalg.solve(curvature, x.T @ (y - p))
+        w = torch.stack([w[0].clamp(0.2, 3.0), w[1].clamp(-5.0, 5.0)])
+    return w[0].item(), w[1].item()
+
+
+def _unshrink(network: Network, column: int, estimate: Tensor, truth: Tensor) -> None:
+    """A regression under noise is drawn to the middle: its mean at each true severity is straightened, in place.
+
+    The health filter averages noise away and would keep a bias. The slope is bounded, as it amplifies the noise.
+    """
+    rows = truth >= 0.2
+    x, y = truth[rows], estimate[rows]
+    slope = ((x - x.mean()) * (y - y.mean())).mean() / (x - x.mean()).square().mean().clamp(min=1e-6)
+    slope = slope.clamp(0.6, 1.2)
+    network.slope[column] = 1.0 / slope.item()
+    network.start[column] = (y.mean() - slope * x.mean()).item()
 
 
 assert {name for family in FAMILIES for name in family.features} <= set(NAMES)

@@ -40,10 +40,8 @@ _MOTORS_APART = 1_000_000
 
 _ORDERS_FROM = NAMEPLATE.index("ftf")
 _THERMAL = [list(Fault).index(fault) for fault in (Fault.COOLING, Fault.OVERLOAD)]
-_BEARING = [list(Fault).index(fault) for fault in BEARING_FAULTS]
-_IMBALANCE_TO_LOOSENESS = [
-    list(Fault).index(fault) for fault in (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS)
-]
+_BEARING = np.array([list(Fault).index(fault) for fault in BEARING_FAULTS])
+_SPEED_AND_NO_MORE = OPERATING.index("speed_rpm") + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ class Table:
     @property
     def healthy(self) -> NDArray[np.bool_]:
         """Rows without any fault, ``(N,)``."""
-        return ~(self.severity > 0.0).any(axis=1)
+        return np.asarray(self.severity.max(axis=1) == 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +150,14 @@ def roughened(sample: Windows, rng: np.random.Generator) -> Windows:
 
     operating, nameplate, severity = sample.operating.copy(), sample.nameplate.copy(), sample.severity.copy()
     bare = rng.random(rows) < 0.1
-    operating[np.ix_(bare, [OPERATING.index(name) for name in OPERATING[1:]])] = np.nan
+    operating[bare, _SPEED_AND_NO_MORE:] = np.nan
     other = np.flatnonzero(rng.random(rows) < 0.05)
     catalogue = np.array([geometry.orders() for geometry in CATALOGUE.values()], dtype=np.float32)
     mistaken = catalogue[rng.integers(0, len(catalogue), other.size)]
     apart = np.abs(mistaken / np.nan_to_num(nameplate[other, _ORDERS_FROM:], nan=1.0) - 1.0).min(axis=1) > 0.05
     other, mistaken = other[apart], mistaken[apart]
     nameplate[other, _ORDERS_FROM:] = mistaken
-    severity[np.ix_(other, _BEARING)] = 0.0
+    severity[other[:, None], _BEARING] = 0.0
     _forget_unseen(operating, nameplate, severity)
     return replace(sample, accel_m_s2=accel, operating=operating, nameplate=nameplate, severity=severity)
 
@@ -173,7 +171,7 @@ def _forget_unseen(
     effort = ~missing[:, at("load")] | (~missing[:, at("current_a")] & ~np.isnan(nameplate[:, 1]))
     severity[~(warm & effort), _THERMAL[0]] = 0.0
     severity[~effort, _THERMAL[1]] = 0.0
-    severity[np.ix_(np.isnan(nameplate[:, _ORDERS_FROM]), _BEARING)] = 0.0
+    severity[np.flatnonzero(np.isnan(nameplate[:, _ORDERS_FROM]))[:, None], _BEARING] = 0.0
 
 
 def _coloured(accel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -198,7 +196,9 @@ def _add_tones(accel: NDArray[np.float32], rms: NDArray[np.float32], sample: Win
             frequency = rng.uniform(0.02, 0.48)
             tone = np.sin(2.0 * np.pi * (frequency * time + rng.random()))
             beat = rng.uniform(3.0, 60.0) / sample.fs_hz[row]
-            tone *= 1.0 + rng.uniform(0.0, 0.8) * (rng.random() < 0.4) * np.sin(2.0 * np.pi * (beat * time + rng.random()))
+            tone *= 1.0 + rng.uniform(0.0, 0.8) * (rng.random() < 0.4) * np.sin(
+                2.0 * np.pi * (beat * time + rng.random())
+            )
             accel[row] += (rms[row] * 10.0 ** rng.uniform(-1.2, 0.0) * tone).astype(np.float32)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPSET = 18
 IR_VERSION = 10
 """Pinned beside the opset, so that an older runtime at the edge can read what a newer exporter writes."""
-_LIMIT_KIB = 512
+_LIMIT_KIB = 768
 
 
 class ExportError(ValueError):
@@ -86,8 +86,19 @@ def strip(model: onnx.ModelProto, name: str, metadata: Mapping[str, str]) -> onn
         part.doc_string = ""
         del part.metadata_props[:]
     del graph.value_info[:]
-    kept = {value.name for value in (*graph.input, *graph.output)}
-    renamed: dict[str, str] = {"": ""}
+    _renumber(graph, name)
+    for value in (*graph.input, *graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    graph.name = name
+    model.producer_name, model.producer_version, model.ir_version = "motortwin", "", IR_VERSION
+    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
+    return model
+
+
+def _renumber(graph: onnx.GraphProto, name: str) -> None:
+    """Nodes become n0.., constants c0.., other tensors t0.., in file order; inputs and outputs keep names."""
+    kept = {"", *(value.name for value in (*graph.input, *graph.output))}
+    renamed: dict[str, str] = {}
     for tensor in graph.initializer:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             raise ExportError(f"{name}: keeps {tensor.name} outside the file; export with all data inside")
@@ -95,15 +106,9 @@ def strip(model: onnx.ModelProto, name: str, metadata: Mapping[str, str]) -> onn
         tensor.name = renamed[tensor.name]
     for number, node in enumerate(graph.node):
         node.name = f"n{number}"
+        if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+            raise ExportError(f"{name}: has a subgraph in {node.op_type}; write it without branches and loops")
         for names in (node.input, node.output):
             for at, tensor_name in enumerate(names):
                 if tensor_name not in kept:
                     names[at] = renamed.setdefault(tensor_name, f"t{len(renamed)}")
-        if any(attribute.HasField("g") or len(attribute.graphs) for attribute in node.attribute):
-            raise ExportError(f"{name}: has a subgraph in {node.op_type}; write it without branches and loops")
-    for value in (*graph.input, *graph.output):
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
-    graph.name = name
-    model.producer_name, model.producer_version, model.ir_version = "motortwin", "", IR_VERSION
-    onnx.helper.set_model_props(model, dict(sorted(metadata.items())))
-    return model

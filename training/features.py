@@ -12,6 +12,7 @@ looseness: ISO 13373-2.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from service.contract.signals import NAMEPLATE, OPERATING
+from training import heat
 from training.spectrum import BAND, BINS, EPSILON, SAMPLES, Spectrum, SquaredEnvelope, Taper
 
 BANDS: tuple[tuple[str, int, bool], ...] = (
@@ -63,9 +65,13 @@ LINES: tuple[Line, ...] = (
     Line("bpfi2_upper", bpfi=2, shaft=1),
     Line("ball1", bsf=1),
     Line("ball2", bsf=2),
+    Line("ball3", bsf=3),
     Line("ball4", bsf=4),
+    Line("ball6", bsf=6),
     Line("ball2_lower", bsf=2, ftf=-1),
     Line("ball2_upper", bsf=2, ftf=1),
+    Line("ball4_lower", bsf=4, ftf=-1),
+    Line("ball4_upper", bsf=4, ftf=1),
     Line("ftf1", ftf=1),
     Line("ftf2", ftf=2),
     Line("ftf3", ftf=3),
@@ -80,8 +86,9 @@ COMBS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("bpfo", ("bpfo1", "bpfo2", "bpfo3")),
     ("bpfi", ("bpfi1", "bpfi2", "bpfi3")),
     ("bpfi_side", ("bpfi1_lower", "bpfi1_upper", "bpfi2_lower", "bpfi2_upper")),
-    ("ball", ("ball2", "ball4")),
-    ("ball_side", ("ball2_lower", "ball2_upper")),
+    ("ball", ("ball2", "ball4", "ball6")),
+    ("ball_odd", ("ball1", "ball3")),
+    ("ball_side", ("ball2_lower", "ball2_upper", "ball4_lower", "ball4_upper")),
     ("cage", ("ftf1", "ftf2", "ftf3", "ftf4")),
     ("shaft", ("shaft1", "shaft2", "shaft3")),
 )
@@ -108,7 +115,7 @@ NAMES: tuple[str, ...] = (
     *(f"impulse_{band}" for band in _BAND_NAMES),
     "kurtosis",
     "crest",
-    *(f"share_{low:g}_{high:g}_hz" for low, high in zip(EDGES_HZ[:-1], EDGES_HZ[1:], strict=True)),
+    *(f"share_{low:g}_{high:g}_hz" for low, high in pairwise(EDGES_HZ)),
     "level_accel",
     "level_velocity",
     "speed_pu",
@@ -119,7 +126,11 @@ NAMES: tuple[str, ...] = (
     "gradient_pu",
     "winding_excess",
     "housing_excess",
+    "winding_heat",
+    "housing_heat",
     "resistance_ratio",
+    "slip_pu",
+    "size",
     "has_order",
     "has_bearing",
     "has_current",
@@ -131,8 +142,6 @@ NAMES: tuple[str, ...] = (
 
 INDEX: dict[str, int] = {name: column for column, name in enumerate(NAMES)}
 """Column of each feature."""
-
-_COPPER_SHARE = 0.65  # of the rated losses that vary with the square of the load; the rest is iron and friction
 
 
 def _column(table: Tensor, names: tuple[str, ...], name: str) -> tuple[Tensor, Tensor]:
@@ -210,7 +219,9 @@ class Features(nn.Module):
         constant("edges_hz", [EDGES_HZ])
         constant("bins", np.arange(BINS)[None])
 
-    def forward(self, accel_m_s2: Tensor, samples: Tensor, fs_hz: Tensor, operating: Tensor, nameplate: Tensor) -> Tensor:
+    def forward(
+        self, accel_m_s2: Tensor, samples: Tensor, fs_hz: Tensor, operating: Tensor, nameplate: Tensor
+    ) -> Tensor:
         """Features ``(B, len(NAMES))`` float32; inputs as in ``service.contract.manifest``."""
         count, fs = samples.unsqueeze(1), fs_hz.unsqueeze(1)
         spacing_hz = fs / SAMPLES
@@ -250,7 +261,14 @@ class Features(nn.Module):
         return [above, _log(velocity, 1e-3) * has_order]
 
     def _envelopes(
-        self, re: Tensor, im: Tensor, power: Tensor, count: Tensor, shaft_bins: Tensor, has_order: Tensor, nameplate: Tensor
+        self,
+        re: Tensor,
+        im: Tensor,
+        power: Tensor,
+        count: Tensor,
+        shaft_bins: Tensor,
+        has_order: Tensor,
+        nameplate: Tensor,
     ) -> list[Tensor]:
         gain = torch.rsqrt(self.colour(power) + 1e-6)
         white_re, white_im = re * gain, im * gain
@@ -269,7 +287,12 @@ class Features(nn.Module):
         mask = self.on_shaft * has_order + (1.0 - self.on_shaft) * has_bearing
         best = found.amax(dim=3) * mask
         combs = [
-            (found[:, :, [i for i, line in enumerate(LINES) if line.name in members]].mean(dim=2).amax(dim=2).transpose(0, 1))
+            (
+                found[:, :, [i for i, line in enumerate(LINES) if line.name in members]]
+                .mean(dim=2)
+                .amax(dim=2)
+                .transpose(0, 1)
+            )
             * (has_order if name == "shaft" else has_bearing)
             for name, members in COMBS
         ]
@@ -306,7 +329,10 @@ class Features(nn.Module):
         load, has_load = read("load")
         (winding, has_winding), (housing, has_housing) = read("winding_c"), read("housing_c")
         ambient, has_ambient = read("ambient_c")
-        (winding_rise, has_winding_rise), (housing_rise, has_housing_rise) = rated("winding_rise_k"), rated("housing_rise_k")
+        (winding_rise, has_winding_rise), (housing_rise, has_housing_rise) = (
+            rated("winding_rise_k"),
+            rated("housing_rise_k"),
+        )
         bearing = [rated(name)[1] for name in ("ftf", "bsf", "bpfo", "bpfi")]
         has_bearing = bearing[0] * bearing[1] * bearing[2] * bearing[3] * has_order
 
@@ -322,9 +348,13 @@ class Features(nn.Module):
         winding_pu = per_unit(winding - ambient, winding_rise, has_winding)
         housing_pu = per_unit(housing - ambient, housing_rise, has_housing)
         gradient_pu = per_unit(winding - housing, torch.clamp(winding_rise - housing_rise, 1.0), has_gradient)
-        effort = torch.where(has_load > 0.0, load, torch.where(has_current > 0.0, current_pu, torch.full_like(load, 0.8)))
-        losses = (1.0 - _COPPER_SHARE) + _COPPER_SHARE * effort * effort
-        resistance = torch.clamp(housing_pu, 0.02) / torch.clamp(gradient_pu, 0.02)
+        drawn = torch.relu(current_pu * current_pu - heat.IDLE_CURRENT_SQUARED) / (1.0 - heat.IDLE_CURRENT_SQUARED)
+        squared = torch.where(has_load > 0.0, load * load, torch.where(has_current > 0.0, drawn, 0.64))
+        copper = squared * (heat.COLD_SHARE + (1.0 - heat.COLD_SHARE) * squared)
+        losses = heat.IDLE_SHARE + (1.0 - heat.IDLE_SHARE) * copper
+        share = torch.clamp(housing_rise / (winding_rise + (1.0 - has_winding_rise)), 0.1, 0.95)
+        warmth = share * losses + (1.0 - share) * copper
+        resistance = torch.relu(housing_pu) * copper / (torch.clamp(gradient_pu, 0.02) * losses)
         return [
             speed_pu,
             current_pu,
@@ -332,9 +362,13 @@ class Features(nn.Module):
             winding_pu,
             housing_pu,
             gradient_pu,
-            torch.clamp(winding_pu - losses, -2.0, 3.0) * has_winding,
+            torch.clamp(winding_pu - warmth, -2.0, 3.0) * has_winding,
             torch.clamp(housing_pu - losses, -2.0, 3.0) * has_housing,
-            torch.clamp(_log(resistance), -1.0, 1.5) * has_gradient,
+            torch.clamp(_log(torch.relu(winding_pu) / warmth, 1e-2), -1.0, 1.5) * has_winding,
+            torch.clamp(_log(torch.relu(housing_pu) / losses, 1e-2), -1.0, 1.5) * has_housing,
+            torch.clamp(_log(resistance, 1e-2), -1.0, 1.5) * has_gradient,
+            torch.clamp((rated_speed - speed) / (rated_speed + 1.0) * 10.0, -1.0, 1.0) * has_speed * has_rated_speed,
+            _log(torch.clamp(rated_current, 0.1, 1e4)) * has_rated_current,
             has_order,
             has_bearing,
             has_current,

@@ -3,13 +3,13 @@
 State, float64: winding and housing temperature ``T_w, T_h`` (degC), logarithm of the cooling resistance relative to the
 nameplate's ``c``, logarithm of the damage ``d`` (0 at failure) and its growth ``g`` per hour::
 
-    C_w dT_w/dt = q - (T_w - T_h) / R_wh                 two-node thermal network (IEC 60034-1 duty, Boglietti et al.,
-    C_h dT_h/dt = (T_w - T_h) / R_wh - (T_h - T_a) / R_ha  IEEE Trans. Ind. Electron. 56 (2009) 871-882)
-    R_ha = theta_h exp(c),  R_wh = theta_w - theta_h,  q = k + (1 - k) effort^2   (rated losses = 1)
-    d' = d + g dt,  c' = c,  g' = g                      random walks beside this
+    C_w dT_w/dt = s p - s (T_w - T_h) / (theta_w - theta_h)                two-node thermal network, p and q as in
+    C_h dT_h/dt = q - s p + s (T_w - T_h) / (theta_w - theta_h)            ``training.heat`` (Boglietti et al., IEEE
+                  - (T_h - T_a) / (theta_h exp(c))                         Trans. Ind. Electron. 56 (2009) 871-882)
+    d' = d + g dt,  c' = c,  g' = g                                        random walks beside this
 
-The thermal part is discretised exactly, by the closed form of a 2x2 exponential with real eigenvalues, so one step may be
-a second or a day. Measurements (winding, housing, log severity) are applied one after the other in Joseph form
+The thermal part is discretised exactly, by the closed form of a 2x2 exponential with real eigenvalues, so one step may
+be a second or a day. Measurements (winding, housing, log severity) are applied one after the other in Joseph form
 (Bar-Shalom, Li and Kirubarajan, Estimation with Applications, 2001, eq. 5.2.3-18), each masked where it is NaN; a
 normalised innovation beyond ``GATE`` has its noise inflated until it is not, so no single value can throw the filter.
 
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from service.contract.signals import NAMEPLATE, OPERATING
+from training import heat
 
 STATE_NAMES = ("winding_c", "housing_c", "ln_cooling", "ln_damage", "growth_per_h")
 INNOVATION_NAMES = ("winding_c", "housing_c", "ln_severity")
@@ -45,17 +46,21 @@ HORIZON_H = 20_000.0
 class Tuning(NamedTuple):
     """Physical constants and noise of the filter; standard deviations unless said otherwise."""
 
-    iron_share: float = 0.35  # of rated losses that do not vary with load
+    idle_share: float = heat.IDLE_SHARE
+    cold_share: float = heat.COLD_SHARE
+    idle_current_squared: float = heat.IDLE_CURRENT_SQUARED
     winding_share: float = 0.25  # of the heat capacity
-    thermal_sd_k: float = 2.5  # stationary model error of a node
+    thermal_sd_k: float = 0.8  # stationary model error of a node
+    thermal_share: float = 0.03  # the same, as a share of the winding's expected rise
     blind_sd_k: float = 12.0  # the same without load, or without ambient temperature
     cooling_sd: float = 0.02  # random walk, per square root of hour
-    damage_sd: float = 0.03  # random walk, per square root of hour
-    growth_sd: float = 0.0025  # random walk, 1/h per square root of hour
-    winding_sd_k: float = 1.5
-    housing_sd_k: float = 1.0
+    damage_sd: float = 0.10  # random walk, per square root of hour
+    growth_sd: float = 0.003  # random walk, 1/h per square root of hour
+    winding_sd_k: float = 1.0
+    housing_sd_k: float = 0.8
     severity_sd: float = 0.06  # of severity itself; of its logarithm it is this over the severity
-    severity_log_sd: float = 0.10
+    severity_log_sd: float = 0.20
+    failure_sd: float = 0.5  # of the logarithm of the severity at which a machine really fails
 
 
 _UPPER = (400.0, 400.0, 3.0, 0.0, 0.5)
@@ -66,6 +71,8 @@ _MIN_SD = (1e-2, 1e-2, 1e-4, 1e-4, 1e-6)
 _NUMBERS: dict[str, float] = {
     "zero": 0.0,
     "half": 0.5,
+    "third": 1.0 / 3.0,
+    "ahead_h": 100.0,  # the random walks are reckoned with no farther than this
     "one": 1.0,
     "two": 2.0,
     "hour_s": 3600.0,
@@ -83,7 +90,11 @@ _NUMBERS: dict[str, float] = {
     "housing_rise_k": 40.0,
     "thermal_tau_s": 2400.0,
     "rise_min_k": 2.0,
+    "rise_max_k": 300.0,
     "tau_min_s": 1.0,
+    "tau_max_s": 1e6,
+    "ambient_min_c": -60.0,
+    "ambient_max_c": 90.0,
     "cooling_lost": 1.3862943611198906,  # ln 4: a resistance four times as new is a health of 0
 }
 
@@ -91,7 +102,8 @@ _NUMBERS: dict[str, float] = {
 class Inputs(NamedTuple):
     """What drives the prediction, each ``(B,)`` float64 and finite."""
 
-    losses: Tensor  # fraction of rated losses
+    copper: Tensor  # p, winding loss over its rated value
+    losses: Tensor  # q, all losses over their rated value
     ambient_c: Tensor
     winding_rise_k: Tensor
     housing_rise_k: Tensor
@@ -169,22 +181,28 @@ class Health(nn.Module):
         current, has_current = read(operating, OPERATING, "current_a", n("n_effort"))
         rated, has_rated = read(nameplate, NAMEPLATE, "rated_current_a", n("n_one"))
         has_current = has_current & has_rated
-        effort = torch.where(has_load, load, torch.where(has_current, current / torch.maximum(rated, n("n_tiny")), load))
-        effort = torch.minimum(torch.maximum(effort, n("n_zero")), n("n_effort_max"))
+        drawn = torch.minimum(torch.abs(current) / torch.maximum(rated, n("n_tiny")), n("n_effort_max"))
+        idle = n("n_idle_current_squared")
+        drawn = torch.maximum((drawn * drawn - idle) / (n("n_one") - idle), n("n_zero"))
+        load = torch.minimum(torch.abs(load), n("n_effort_max"))
+        squared = torch.where(has_load | ~has_current, load * load, drawn)
+        copper = squared * (n("n_cold_share") + (n("n_one") - n("n_cold_share")) * squared)
+        losses = n("n_idle_share") + (n("n_one") - n("n_idle_share")) * copper
         ambient, has_ambient = read(operating, OPERATING, "ambient_c", n("n_ambient_c"))
         housing_rise, _ = read(nameplate, NAMEPLATE, "housing_rise_k", n("n_housing_rise_k"))
-        housing_rise = torch.maximum(housing_rise, n("n_rise_min_k"))
+        housing_rise = torch.minimum(torch.maximum(housing_rise, n("n_rise_min_k")), n("n_rise_max_k"))
         winding_rise, _ = read(nameplate, NAMEPLATE, "winding_rise_k", n("n_winding_rise_k"))
-        winding_rise = torch.maximum(winding_rise, housing_rise + n("n_rise_min_k"))
+        winding_rise = torch.maximum(torch.minimum(winding_rise, n("n_rise_max_k")), housing_rise + n("n_rise_min_k"))
         tau, _ = read(nameplate, NAMEPLATE, "thermal_tau_s", n("n_thermal_tau_s"))
-        iron = n("n_iron_share")
+        known_sd = n("n_thermal_sd_k") + n("n_thermal_share") * losses * winding_rise
         return Inputs(
-            losses=iron + (n("n_one") - iron) * effort * effort,
-            ambient_c=ambient,
+            copper=copper,
+            losses=losses,
+            ambient_c=torch.minimum(torch.maximum(ambient, n("n_ambient_min_c")), n("n_ambient_max_c")),
             winding_rise_k=winding_rise,
             housing_rise_k=housing_rise,
-            tau_s=torch.maximum(tau, n("n_tau_min_s")),
-            model_sd_k=torch.where((has_load | has_current) & has_ambient, n("n_thermal_sd_k"), n("n_blind_sd_k")),
+            tau_s=torch.minimum(torch.maximum(tau, n("n_tau_min_s")), n("n_tau_max_s")),
+            model_sd_k=torch.where((has_load | has_current) & has_ambient, known_sd, n("n_blind_sd_k")),
         )
 
     def predict(self, x: Tensor, P: Tensor, u: Inputs, dt_s: Tensor) -> tuple[Tensor, Tensor]:
@@ -192,9 +210,9 @@ class Health(nn.Module):
         n = self.get_buffer
         f, F, memory = self.transition(x, u, dt_s)
         hours = dt_s / n("n_hour_s")
-        heat = u.model_sd_k * u.model_sd_k * (n("n_one") - memory * memory)
+        warmth = u.model_sd_k * u.model_sd_k * (n("n_one") - memory * memory)
         drift = [hours * n(f"n_{name}_sd") * n(f"n_{name}_sd") for name in ("cooling", "damage", "growth")]
-        Q = torch.stack([heat, heat, *drift], dim=1).unsqueeze(2) * self.eye
+        Q = torch.stack([warmth, warmth, *drift], dim=1).unsqueeze(2) * self.eye
         return f, torch.matmul(torch.matmul(F, P), F.transpose(1, 2)) + Q
 
     def transition(self, x: Tensor, u: Inputs, dt_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -222,7 +240,7 @@ class Health(nn.Module):
         C, S = half * (E1 + E2), half * (E1 - E2) / delta
         p11, p12, p21, p22 = C + S * (-a - m), S * a, S * b, C + S * (-(b + g) - m)
         end_h = u.ambient_c + u.losses * theta_h * torch.exp(c)
-        end_w = end_h + u.losses * (theta_w - theta_h)
+        end_w = end_h + u.copper * (theta_w - theta_h)
         w, h = T_w - end_w, T_h - end_h
         hours = dt_s / n("n_hour_s")
         f = torch.stack([end_w + p11 * w + p12 * h, end_h + p21 * w + p22 * h, c, d + growth * hours, growth], dim=1)
@@ -258,40 +276,49 @@ class Health(nn.Module):
         R = R + torch.maximum(innovation * innovation / (gate * gate) - S, zero)
         K = column / (variance + R).unsqueeze(1) * known.double().unsqueeze(1)
         I_KH = self.eye - K.unsqueeze(2) * self.eye[at]
-        P = torch.matmul(torch.matmul(I_KH, P), I_KH.transpose(1, 2)) + R[:, None, None] * K.unsqueeze(2) * K.unsqueeze(1)
+        P = torch.matmul(torch.matmul(I_KH, P), I_KH.transpose(1, 2)) + R[:, None, None] * K.unsqueeze(2) * K.unsqueeze(
+            1
+        )
         unmeasured = torch.where(known, zero, n("n_infinity") - n("n_infinity"))
         return x + K * innovation.unsqueeze(1), P, innovation + unmeasured, nis
 
     def outlook(self, x: Tensor, P: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Health index and the median, 5 % and 95 % quantile of the first passage in hours, each ``(B,)``.
 
-        The quantile at ``z`` solves ``(d + g t)^2 = z^2 (P_dd + 2 t P_dg + t^2 P_gg)``; its smaller root is written so
-        that it stays exact where the leading coefficient vanishes.
+        The quantile at ``z`` solves ``(d + g t)^2 = z^2 (V_dd + 2 t P_dg + t^2 V_gg)``; its smaller root is written so
+        that it stays exact where the leading coefficient vanishes. ``V`` is ``P`` with what is unknown of the future:
+        the level at which the machine fails, and the random walks until the median.
         """
         n = self.get_buffer
         zero, one, infinity, horizon = n("n_zero"), n("n_one"), n("n_infinity"), n("n_horizon_h")
         d, g = x[:, 3], x[:, 4]
         z2 = n("n_z90") * n("n_z90")
-        A = g * g - z2 * P[:, 4, 4]
+        median = torch.where(g > zero, -d / torch.maximum(g, n("n_tiny")), infinity)
+        ahead = torch.minimum(median, n("n_ahead_h"))
+        V_dd = P[:, 3, 3] + n("n_failure_sd") * n("n_failure_sd") + ahead * n("n_damage_sd") * n("n_damage_sd")
+        V_gg = P[:, 4, 4] + ahead * n("n_growth_sd") * n("n_growth_sd") * n("n_third")
+        A = g * g - z2 * V_gg
         B = d * g - z2 * P[:, 3, 4]
-        C = d * d - z2 * P[:, 3, 3]
+        C = d * d - z2 * V_dd
         root = torch.sqrt(torch.maximum(B * B - A * C, zero))
         positive = torch.maximum(root - B, n("n_tiny"))
         low = torch.where(d < zero, torch.maximum(C, zero) / positive, zero)
-        high = torch.where(A > zero, positive / torch.maximum(A, n("n_tiny")), infinity)
-        median = torch.where(g > zero, -d / torch.maximum(g, n("n_tiny")), infinity)
+        high = torch.where(A > zero, positive / torch.maximum(A, n("n_tiny")), infinity)  # noqa: SIM300 - A is no constant
         median = torch.where(d < zero, median, zero)
         low = torch.minimum(low, median)
         high = torch.where(d < zero, torch.maximum(high, median), zero)
         damage = torch.exp(d)
-        heat = torch.maximum(x[:, 2], zero) / n("n_cooling_lost")
-        health = torch.maximum(one - torch.maximum(damage, heat), zero)
-        return health, *(torch.where(value < horizon, value, infinity) for value in (median, low, high))
+        clogged = torch.maximum(x[:, 2], zero) / n("n_cooling_lost")
+        health = torch.maximum(one - torch.maximum(damage, clogged), zero)
+        median, low, high = (torch.where(horizon > value, value, infinity) for value in (median, low, high))
+        return health, median, low, high
 
     def _sound(self, x: Tensor, P: Tensor) -> tuple[Tensor, Tensor]:
         """The given state where it can be one, else the initial one: no NaN and no negative variance goes on."""
         diagonal = torch.diagonal(P, dim1=1, dim2=2)
-        finite = _known(x).all(dim=1) & _known(P).flatten(1).all(dim=1) & (diagonal > self.get_buffer("n_zero")).all(dim=1)
+        finite = (
+            _known(x).all(dim=1) & _known(P).flatten(1).all(dim=1) & (diagonal > self.get_buffer("n_zero")).all(dim=1)
+        )
         x = torch.where(finite.unsqueeze(1), x, self.initial_state)
         P = torch.where(finite[:, None, None], P, self.initial_cov)
         return self._bounded(x, P)
@@ -299,8 +326,8 @@ class Health(nn.Module):
     def _bounded(self, x: Tensor, P: Tensor) -> tuple[Tensor, Tensor]:
         """State within its plausible range, covariance symmetric, its deviations within ``_MIN_SD`` and ``_MAX_SD``.
 
-        Rows and columns are scaled alike (``D P D``) and the floor is added to the diagonal: neither can make a positive
-        definite matrix indefinite.
+        Rows and columns are scaled alike (``D P D``) and the floor is added to the diagonal: neither can make a
+        positive definite matrix indefinite.
         """
         n = self.get_buffer
         x = torch.minimum(torch.maximum(x, self.lower), self.upper)

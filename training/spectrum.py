@@ -8,10 +8,14 @@ function per sample; its square, which the squared envelope sees, is the biweigh
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 SAMPLES = 4096
 """Samples in a model row."""
@@ -32,7 +36,7 @@ EPSILON = 1e-9
 def _dft(rows: int, columns: int, size: int, sign: int) -> NDArray[np.complex128]:
     """``exp(sign 2 pi i r c / size)`` for ``r < rows``, ``c < columns``."""
     turns = np.outer(np.arange(rows), np.arange(columns)) % size / size
-    return np.exp(sign * 2j * np.pi * turns)
+    return np.asarray(np.exp(sign * 2j * np.pi * turns))
 
 
 def _constant(module: nn.Module, name: str, value: NDArray[np.float64]) -> None:

@@ -1,0 +1,57 @@
+"""Recordings of real machines through the shipped bundle: the ones the project promises, and bad files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service import bundle
+from service.contract.bearing import CATALOGUE
+from training.__main__ import MODELS, main
+from training.score import score
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.training
+
+ARCHIVE = "cwru/cwru.tar.xz"
+
+
+@pytest.mark.data(ARCHIVE)
+@pytest.mark.parametrize(
+    ("member", "diagnosis"),
+    [("12k_DE/105.mat", "inner_race"), ("12k_DE/130.mat", "outer_race"), ("normal/97.mat", "healthy")],
+)
+def test_promised_recordings_get_the_right_word(member: str, diagnosis: str, recordings: Path) -> None:
+    got = score(f"{recordings / ARCHIVE}:{member}", bundle.load(MODELS), bearing=CATALOGUE["6205"])
+    assert got.diagnosis == diagnosis
+    assert got.alarm == (diagnosis != "healthy")
+    assert got.alarm is False or diagnosis in got.alerts
+
+
+@pytest.mark.data(ARCHIVE)
+def test_a_json_line_has_the_promised_keys(recordings: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["score", f"{recordings / ARCHIVE}:12k_DE/105.mat", "--bearing", "6205", "--json"]) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert {"file", "alarm", "anomaly", "probabilities", "diagnosis"} <= set(line)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["score", "absent.mat"], "no such file"),
+        (["score", "pyproject.toml"], "unknown kind"),
+        (["score", "absent.mat", "--bearing", "9999"], "known are"),
+        (["score", "absent.mat", "--models", "absent"], "cannot be read"),
+    ],
+)
+def test_every_mistake_is_one_line_with_a_remedy(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 1
+    error = capsys.readouterr().err.strip()
+    assert said in error
+    assert len(error.splitlines()) == 1

@@ -1,0 +1,62 @@
+"""Factored transforms against numpy in float64."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training.spectrum import BAND, BINS, SAMPLES, Spectrum, SquaredEnvelope, Taper
+
+pytestmark = pytest.mark.training
+
+
+@pytest.fixture
+def noise() -> np.ndarray:
+    return np.random.default_rng(1).standard_normal((3, SAMPLES)).astype(np.float32)
+
+
+def test_factored_fft_agrees_with_numpy_in_float64(noise: np.ndarray) -> None:
+    re, im = Spectrum()(torch.from_numpy(noise))
+    reference = np.fft.rfft(noise.astype(np.float64))[:, :BINS]
+    assert np.abs(re.numpy() + 1j * im.numpy() - reference).max() < 2e-6 * np.abs(reference).max()
+
+
+def test_fft_of_a_single_line_lies_in_its_bin() -> None:
+    signal = np.cos(2.0 * np.pi * 317 * np.arange(SAMPLES) / SAMPLES, dtype=np.float32)[None]
+    re, im = Spectrum()(torch.from_numpy(signal))
+    power = (re.square() + im.square())[0].numpy()
+    assert power.argmax() == 317
+    assert power[317] == pytest.approx((SAMPLES / 2) ** 2, rel=1e-4)
+    assert np.delete(power, 317).max() < 1e-8 * power[317]
+
+
+def test_taper_removes_the_mean_and_ignores_what_lies_behind_the_valid_samples(noise: np.ndarray) -> None:
+    count = torch.full((3, 1), 3000.0)
+    dirty, clean = noise + 7.0, noise + 7.0
+    dirty[:, 3000:], clean[:, 3000:] = 1e3, 0.0
+    for got, wanted in zip(
+        Taper()(torch.from_numpy(dirty), count), Taper()(torch.from_numpy(clean), count), strict=True
+    ):
+        assert torch.equal(got, wanted)
+    tapered, unit, rms = Taper()(torch.from_numpy(clean), count)
+    assert rms[:, 0].numpy() == pytest.approx(noise[:, :3000].std(axis=1), rel=1e-4)
+    assert torch.all(tapered[:, 3000:] == 0.0)
+    assert unit.sum(dim=1).abs().max() < 0.1
+
+
+def test_squared_envelope_spectrum_agrees_with_numpy_in_float64(noise: np.ndarray) -> None:
+    first = 128
+    count = torch.full((3, 1), float(SAMPLES))
+    tapered, _, _ = Taper()(torch.from_numpy(noise), count)
+    re, im = Spectrum()(tapered)
+    power, impulse = SquaredEnvelope()(re[:, first : first + BAND], im[:, first : first + BAND], count)
+    cut = np.fft.fft(tapered.numpy().astype(np.float64))[:, first : first + BAND]
+    envelope = np.abs(np.fft.ifft(cut)) ** 2
+    u = (np.arange(BAND) * SAMPLES / BAND - (SAMPLES - 1) / 2) * 2 / (SAMPLES + 1)
+    taper = (1.0 - u**2) ** 2
+    level = envelope.sum(axis=1, keepdims=True) / taper.sum()
+    reference = np.abs(np.fft.fft(envelope / level - taper)[:, : BAND // 2]) ** 2
+    assert np.abs(power.numpy() - reference).max() < 1e-5 * reference.max()
+    kurtosis = BAND * (envelope**2).sum(axis=1) / envelope.sum(axis=1) ** 2
+    assert impulse[:, 0].numpy() == pytest.approx(kurtosis, rel=1e-4)

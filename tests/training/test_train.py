@@ -1,0 +1,151 @@
+"""The real training, tiny: what it writes, what it says, and what it leaves alone when something is wrong."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from service import bundle as edge
+from service.contract.manifest import Manifest
+from service.errors import BundleError
+from training import anomaly, bundle, classifier, data, health
+from training.__main__ import main
+from training.classifier import CLASSES
+from training.features import INDEX, NAMES, Features
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.training
+
+
+def test_the_edge_accepts_what_training_wrote(trained: tuple[Path, list[str]]) -> None:
+    folder, _ = trained
+    loaded = edge.load(folder, prove=True)
+    assert loaded.manifest.classes == CLASSES
+    assert {path.name for path in folder.iterdir()} == {
+        "manifest.json",
+        "anomaly.onnx",
+        "classifier.onnx",
+        "health.onnx",
+        "golden.npz",
+    }
+    assert sum(path.stat().st_size for path in folder.iterdir()) < bundle.LIMIT_BYTES
+
+
+def test_held_out_figures_are_told_and_kept(trained: tuple[Path, list[str]]) -> None:
+    folder, lines = trained
+    manifest = Manifest.model_validate_json((folder / "manifest.json").read_bytes())
+    told = "\n".join(lines)
+    for fault in CLASSES:
+        assert fault in told
+        assert f"twin.{fault}.false_rate" in manifest.metrics
+    assert "twin.healthy.anomaly_rate" in manifest.metrics
+
+
+def test_golden_vectors_hold_missing_values_and_short_windows(trained: tuple[Path, list[str]]) -> None:
+    folder, _ = trained
+    with np.load(folder / "golden.npz") as vectors:
+        assert np.isnan(vectors["classifier.operating"]).any()
+        assert np.isnan(vectors["health.severity"]).any()
+        assert np.isnan(vectors["health.state"]).any()
+        assert np.isfinite(vectors["health.state_next"]).all()
+
+
+@pytest.mark.parametrize("graph", ["anomaly", "classifier", "health"])
+def test_torch_and_runtime_agree_on_new_windows(graph: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    models = bundle.Models(
+        anomaly.Anomaly(Features(), anomaly.Autoencoder()).eval(),
+        classifier.Classifier(Features(), classifier.Network()).eval(),
+        health.Health().eval(),
+    )
+    alarms = dict.fromkeys(("anomaly", *CLASSES), _alarm())
+    golden = data.windows(4, seed=1, healthy_share=0.5)
+    bundle.write(tmp_path / "models", models, golden, alarms=alarms, seed=1, training={}, metrics={})
+    sample = data.windows(64, seed=2, healthy_share=0.3)
+    feeds = bundle.health_feeds(sample) if graph == "health" else bundle.window_feeds(sample)
+    found = edge.load(tmp_path / "models").run(graph, feeds)  # type: ignore[arg-type]
+    with torch.no_grad():
+        wanted = getattr(models, graph)(*(torch.from_numpy(np.ascontiguousarray(v)) for v in feeds.values()))
+    for (name, got), target in zip(found.items(), wanted, strict=True):
+        assert np.allclose(got, target.numpy(), rtol=1e-4, atol=1e-4, equal_nan=True), name
+
+
+def test_the_same_seed_gives_the_same_bundle(trained: tuple[Path, list[str]], tmp_path: Path) -> None:
+    folder, _ = trained
+    again = tmp_path / "models"
+    arguments = ["--windows", "2048", "--epochs", "4", "--workers", "1", "--golden", "6", "--out", str(again)]
+    assert main(["train", *arguments]) == 0
+    for path in folder.iterdir():
+        assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_bundle_that_the_edge_refuses_leaves_the_old_one_alone(
+    trained: tuple[Path, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    shutil.copytree(trained[0], folder)
+    before = (folder / "manifest.json").read_bytes()
+
+    def refuse(_folder: Path, *, prove: bool) -> None:
+        raise BundleError(f"refused, prove={prove}")
+
+    monkeypatch.setattr(edge, "load", refuse)
+    models = bundle.Models(
+        anomaly.Anomaly(Features(), anomaly.Autoencoder()).eval(),
+        classifier.Classifier(Features(), classifier.Network()).eval(),
+        health.Health().eval(),
+    )
+    with pytest.raises(BundleError, match="refused"):
+        bundle.write(
+            folder,
+            models,
+            data.windows(4, seed=1, healthy_share=0.5),
+            alarms=dict.fromkeys(("anomaly", *CLASSES), _alarm()),
+            seed=1,
+            training={},
+            metrics={},
+        )
+    assert (folder / "manifest.json").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_without_geometry_no_bearing_fault_has_any_probability() -> None:
+    torch.manual_seed(0)
+    network = classifier.Network().eval()
+    features = torch.randn(64, len(NAMES))
+    features[:, INDEX["has_bearing"]] = 0.0
+    probability, _ = network(features)
+    assert (probability[:, :4] == 0.0).all()
+    assert (probability[:, 4:] > 0.0).all()
+
+
+def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
+    torch.manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
+    healthy = torch.randn(2048, len(NAMES), generator=generator)
+    model = anomaly.fit(healthy, epochs=5, generator=generator)
+    anomaly.calibrate(model, healthy, false_alarm_rate=0.01)
+    odd = healthy[:32].clone()
+    odd[:, INDEX["kurtosis"]] += 30.0
+    score, contribution = model(odd)
+    assert torch.allclose(contribution.sum(dim=1), torch.ones(32), atol=1e-4)
+    assert (score > 1.0).all()
+    names = [group.name for group in anomaly.GROUPS]
+    assert (contribution.argmax(dim=1) == names.index("shape")).all()
+
+
+def test_an_impossible_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    arguments = ["--windows", "1024", "--epochs", "1", "--out", str(tmp_path / "file" / "models")]
+    assert main(["train", *arguments]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1
+
+
+def _alarm() -> bundle.AlarmSpec:
+    return bundle.AlarmSpec(open_at=0.5, clear_at=0.3, open_hits=3, span=4, clear_after=6)

@@ -1,0 +1,139 @@
+"""A recording through the shipped bundle and the edge's own core: what would have been said, without a broker."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from service import monitor
+from service.contract.faults import ANOMALY, HEALTHY
+from simulator.recording import read
+from simulator.replay import Demand, birth, readings, resampled, target_fs_hz
+
+if TYPE_CHECKING:
+    from service.bundle import Bundle
+    from service.contract.bearing import BearingGeometry
+
+MOTOR = "recording"
+START_TS_S = 1_767_225_600.0
+"""2026-01-01: a recording's own time is not known and does not matter."""
+_POLICY = monitor.Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the edge said of one recording.
+
+    Attributes:
+        file: as given.
+        readings: windows judged.
+        alarm: whether any alert opened.
+        alerts: conditions that opened, in order.
+        anomaly: mean score; 1 is the threshold.
+        probabilities: mean by class.
+        severity: mean, 0..1.
+        diagnosis: the fault whose mean probability is farthest over its threshold, else ``anomaly`` or ``healthy``.
+    """
+
+    file: str
+    readings: int
+    alarm: bool
+    alerts: tuple[str, ...]
+    anomaly: float
+    probabilities: dict[str, float]
+    severity: float
+    diagnosis: str
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(
+            {
+                "file": self.file,
+                "alarm": self.alarm,
+                "anomaly": round(self.anomaly, 4),
+                "probabilities": {name: round(value, 4) for name, value in self.probabilities.items()},
+                "diagnosis": self.diagnosis,
+                "alerts": list(self.alerts),
+                "severity": round(self.severity, 4),
+                "readings": self.readings,
+            }
+        )
+
+    def to_text(self) -> str:
+        """One line for a person."""
+        leading = sorted(self.probabilities.items(), key=lambda item: -item[1])[:3]
+        told = " ".join(f"{name}={value:.2f}" for name, value in leading)
+        return (
+            f"{self.file}: {self.diagnosis}{' ALARM ' + ','.join(self.alerts) if self.alarm else ''} "
+            f"anomaly={self.anomaly:.2f} {told} ({self.readings} readings)"
+        )
+
+
+def score(
+    source: str,
+    models: Bundle,
+    *,
+    bearing: BearingGeometry | None = None,
+    channel: str | None = None,
+    speed_rpm: float | None = None,
+    fs_hz: float | None = None,
+) -> Verdict:
+    """Judges one recording, window by window, as the edge would.
+
+    Args:
+        source: path or ``archive:member``.
+        models: the bundle.
+        bearing: geometry; without it no bearing fault is named.
+        channel: publisher's channel name; default the drive end.
+        speed_rpm: shaft speed where the file does not say it.
+        fs_hz: sampling rate where the file does not say it.
+
+    Raises:
+        RecordingError: the file cannot be used; one line with the remedy.
+    """
+    window = models.manifest.window
+    needs = Demand(window.samples, window.min_samples, window.fs_hz)
+    recording = read(source, fs_hz=fs_hz, speed_rpm=speed_rpm)
+    if recording.fs_hz is not None:
+        recording = resampled(recording, target_fs_hz(recording.fs_hz, needs.fs_hz))
+    introduced = birth(
+        recording, MOTOR, ts_s=START_TS_S, interval_s=1.0, bearing=bearing, channel=channel, clock="simulated"
+    )
+    pieces = list(
+        readings(
+            recording,
+            MOTOR,
+            boot="score",
+            start_ts_s=START_TS_S,
+            channel=channel,
+            window=needs.window,
+            min_samples=needs.min_samples,
+        )
+    )
+    result = monitor.step(
+        monitor.FleetState({}),
+        pieces,
+        {MOTOR: monitor.profile_of(introduced)},
+        models,
+        now_ts_s=START_TS_S,
+        policy=_POLICY,
+    )
+    return _verdict(source, result, models)
+
+
+def _verdict(source: str, result: monitor.StepResult, models: Bundle) -> Verdict:
+    judged = [health for health in result.health if health.anomaly is not None]
+    opened = tuple(dict.fromkeys(alert.condition for alert in result.alerts if alert.state == "open"))
+    probabilities = {
+        str(fault): float(np.mean([health.probabilities[fault] for health in judged])) if judged else 0.0
+        for fault in models.manifest.classes
+    }
+    anomaly = float(np.mean([health.anomaly for health in judged])) if judged else 0.0
+    excess = {name: value / models.manifest.alarms[name].open_at for name, value in probabilities.items()}
+    leading = max(excess, key=lambda name: excess[name])
+    diagnosis = leading if excess[leading] > 1.0 else ANOMALY if anomaly > 1.0 else HEALTHY
+    severity = float(np.mean([health.severity or 0.0 for health in judged])) if judged else 0.0
+    return Verdict(source, len(judged), bool(opened), opened, anomaly, probabilities, severity, diagnosis)
