@@ -23,6 +23,8 @@ dataset      labelled windows and histories for training
 publish      the MQTT shell
 spectrum     spectra and indicators of a window
 plot         pictures: waveform, spectra, trend
+resemblance  features, and a classifier that tries to tell twin from real
+validate     the twin against real recordings
 console/     one file per command of ``python -m simulator``
 recording    readers of published recordings of real machines
 replay       recordings as the same messages, at a rate the bundle takes

@@ -1,4 +1,4 @@
-"""Command line of the twin: ``python -m simulator run|replay|dataset|plot|list|demo``."""
+"""Command line of the twin: ``python -m simulator run|replay|dataset|plot|validate|list|demo``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from simulator.console import dataset, listing, plot, replay, run
+from simulator.console import dataset, listing, plot, replay, run, validate
 from simulator.publish import DEFAULT_URL, URL_VARIABLE, BrokerError
 from simulator.recording import RecordingError
 from simulator.scenario import ScenarioError
@@ -14,7 +14,7 @@ from simulator.scenario import ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, replay, dataset, plot, listing)
+COMMANDS = (run, replay, dataset, plot, validate, listing)
 
 EPILOG = f"""\
 examples:
