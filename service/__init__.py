@@ -10,12 +10,23 @@ monitor    the sans-I/O core: (state, readings) -> (state', messages)
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
 mqtt       the only importer of the MQTT client
+inbox      what has arrived: bounded, held back in a burst, newest first in an overload
+worker     one turn after another: take, step, publish, save, acknowledge
+quarantine a step that raises is halved until the reading that does it stands alone
+memory     all that a restart must find again
+registry   who is known: births and the settings' motors
+presence   whether a motor's sensor is heard
+outbox     alerts on their way out, each until the broker has acknowledged it
+voice      health, availability and rejections as they are published
+rejections which refusals are described, which only counted
 store      what must survive a power cut (SQLite, WAL)
+journal    the store, tried until it works
+live       what pages and programs see
 api        FastAPI: live/ready, motors, alerts, metrics, live stream, the web page
 metrics    every Prometheus metric
 settings   TOML and environment -> typed settings
 errors     errors without transport vocabulary
-runtime    queues, threads and their owner: the shell around the core
+runtime    threads and their owner; live and ready
 __main__   wires it together; self-test; health check
 ========== =====================================================================================
 

@@ -40,8 +40,8 @@ def _joined(first: StepResult, second: StepResult, offset: int) -> StepResult:
     masked = dict(first.masked)
     for signal, count in second.masked.items():
         masked[signal] = masked.get(signal, 0) + count
-    return StepResult(
-        state=second.state,
+    return replace(
+        second,
         changed=tuple(dict.fromkeys((*first.changed, *second.changed))),
         health=[*first.health, *second.health],
         alerts=[*first.alerts, *second.alerts],
