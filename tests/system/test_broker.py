@@ -10,10 +10,12 @@ import iotcore
 import pytest
 
 from tests.conftest import free_port
+from tests.service.core.conftest import make_reading
 from tests.system.conftest import Watcher, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from service.contract.messages import Reading
     from tests.conftest import Broker
@@ -156,3 +158,42 @@ def test_a_peer_that_accepts_and_says_nothing_does_not_hang_the_service(edge: Ed
         time.sleep(0.5)
         assert edge.answer("/health/ready")[0] == 503
         assert edge.stop() == 0
+
+
+def test_mutual_tls_to_the_broker_works_and_a_stranger_authority_is_refused(
+    edge: Edge, broker: Broker, tmp_path: Path
+) -> None:
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True, timeout=30)
+
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
+    for name in ("ca", "stranger"):
+        openssl("req", "-x509", *curve, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.crt")
+    (tmp_path / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for name in ("server", "edge"):
+        openssl("req", *curve[:-2], "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        openssl(
+            *("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial"),
+            *("-days", "2", "-extfile", "names", "-out", f"{name}.crt"),
+        )
+    broker.stop()
+    files = f"cafile {tmp_path}/ca.crt\ncertfile {tmp_path}/server.crt\nkeyfile {tmp_path}/server.key"
+    secure = free_port()
+    broker._extra_config = f"listener {secure} 127.0.0.1\n{files}\nrequire_certificate true"
+    broker.start()
+    edge.set(
+        MQTT_URL=f"mqtts://127.0.0.1:{secure}",
+        MQTT_CA_FILE=str(tmp_path / "stranger.crt"),
+        MQTT_CERT_FILE=str(tmp_path / "edge.crt"),
+        MQTT_KEY_FILE=str(tmp_path / "edge.key"),
+    ).start(ready=False)
+    wait_until(lambda: [r for r in edge.json("/health/ready")["reasons"] if "certificate" in r.lower()], "the refusal")
+    edge.stop()
+    edge.set(MQTT_CA_FILE=str(tmp_path / "ca.crt")).start()
+    watcher = Watcher(broker.port)
+    try:
+        watcher.introduce("m1")
+        watcher.send(make_reading())
+        watcher.wait_for(f"{M1}/health")
+    finally:
+        watcher.close()
