@@ -11,6 +11,7 @@ import hashlib
 import io
 import os
 import stat
+import time
 import zipfile
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -24,15 +25,19 @@ from service.errors import BundleError, InferenceError
 from service.graph import MAX_GRAPH_BYTES, Graph
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+SIGNATURE_FILE = "bundle.sig"
+MAX_SIGNATURE_BYTES = 4096
 MAX_MANIFEST_BYTES = 256 * 2**10
 MAX_GOLDEN_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 64 * 2**20
 """Golden vectors unpack to at most this: an archive can be far larger than its file."""
+FULL_BATCH = 32
+"""Rows of the largest batch that a bundle is proven with; ``service.score`` runs no larger one."""
 
 GraphName = Literal["anomaly", "classifier", "health"]
 _Shape = tuple[int | Literal["batch"], ...]
@@ -47,6 +52,14 @@ class Files:
     digest: str
     graphs: dict[GraphName, bytes]
     golden: bytes
+    raw_manifest: bytes
+    signature: bytes | None
+
+    def contents(self) -> dict[str, bytes]:
+        """File name to bytes, the whole folder."""
+        named = {MANIFEST_FILE: self.raw_manifest, self.manifest.golden.file: self.golden}
+        named |= {self.manifest.graphs[name].file: raw for name, raw in self.graphs.items()}
+        return named if self.signature is None else named | {SIGNATURE_FILE: self.signature}
 
 
 class Bundle:
@@ -85,17 +98,36 @@ def load(folder: Path, *, prove: bool = True) -> Bundle:
 
 
 def read(folder: Path) -> Files:
-    """The folder's files, once, bounded, with digests and tensor promises checked; raises ``BundleError``."""
-    raw = _read(folder, MANIFEST_FILE, MAX_MANIFEST_BYTES)
+    """The folder's files, once, bounded, with digests and tensor promises checked; raises ``BundleError``.
+
+    A signature is read where there is one; who trusts it is not decided here.
+    """
+    signature = _read(folder, SIGNATURE_FILE, MAX_SIGNATURE_BYTES) if os.path.lexists(folder / SIGNATURE_FILE) else None
+    return _checked(lambda name, limit: _read(folder, name, limit), signature)
+
+
+def from_contents(contents: Mapping[str, bytes]) -> Files:
+    """What ``Files.contents`` gave, checked as ``read`` checks a folder; raises ``BundleError``."""
+
+    def content(name: str, limit: int) -> bytes:
+        raw = contents.get(name)
+        if raw is None or len(raw) > limit:
+            raise BundleError(f"{name}: is absent or larger than {limit} bytes")
+        return raw
+
+    return _checked(content, contents.get(SIGNATURE_FILE))
+
+
+def _checked(content: Callable[[str, int], bytes], signature: bytes | None) -> Files:
+    raw = content(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     manifest = _manifest(raw)
     _check_promises(manifest)
     graphs: dict[GraphName, bytes] = {}
     for name, spec in manifest.graphs.items():
-        graphs[name] = _digested(_read(folder, spec.file, MAX_GRAPH_BYTES), spec.sha256, spec.file)
-    golden = _digested(
-        _read(folder, manifest.golden.file, MAX_GOLDEN_BYTES), manifest.golden.sha256, manifest.golden.file
-    )
-    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden)
+        graphs[name] = _digested(content(spec.file, MAX_GRAPH_BYTES), spec.sha256, spec.file)
+    spec_golden = manifest.golden
+    golden = _digested(content(spec_golden.file, MAX_GOLDEN_BYTES), spec_golden.sha256, spec_golden.file)
+    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden, raw, signature)
 
 
 def prove_golden(bundle: Bundle, golden: bytes) -> None:
@@ -107,6 +139,24 @@ def prove_golden(bundle: Bundle, golden: bytes) -> None:
         wanted = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.outputs}
         _compare(bundle, name, feeds, wanted)
         _compare(bundle, name, {k: v[:1] for k, v in feeds.items()}, {k: v[:1] for k, v in wanted.items()})
+
+
+def prove_batch(bundle: Bundle, golden: bytes) -> float:
+    """Runs the golden vectors repeated to ``FULL_BATCH`` rows; the seconds that took. Raises ``BundleError``."""
+    spec = bundle.manifest.golden
+    vectors = _unpacked(golden, spec.file)
+    seconds = 0.0
+    for name, graph in bundle.manifest.graphs.items():
+        keys = (*graph.inputs, *graph.outputs)
+        full = {key: _repeated(_vector(vectors, f"{name}.{key}", spec.file)) for key in keys}
+        started = time.perf_counter()
+        _compare(bundle, name, {k: full[k] for k in graph.inputs}, {k: full[k] for k in graph.outputs})
+        seconds += time.perf_counter() - started
+    return seconds
+
+
+def _repeated(array: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.resize(array, (FULL_BATCH, *array.shape[1:]))
 
 
 def _compare(

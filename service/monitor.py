@@ -27,6 +27,7 @@ from service.contract.codec import Refused
 from service.motor import FleetState, MotorState, Profile, generic_profile, profile_of
 from service.rounds import Admitted, Failure, Rounds
 from service.score import Models, score
+from service.steady import NEVER, Moment
 from service.window import Policy, arrive, check_clock, check_sampling, operating
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ class StepResult:
         masked: signal to number of implausible values that were treated as missing.
         failures: readings whose result was withheld because a graph failed or answered nonsense.
         resets: motors whose filter started afresh although they were known.
+        doubted: readings whose time stamps no witness confirmed, see ``service.clock``.
     """
 
     state: FleetState
@@ -84,6 +86,7 @@ class StepResult:
     masked: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     resets: tuple[str, ...] = ()
+    doubted: int = 0
 
 
 def step(
@@ -94,6 +97,7 @@ def step(
     *,
     now_ts_s: float,
     policy: Policy,
+    moment: Moment = NEVER,
 ) -> StepResult:
     """Takes readings, in the order of their arrival, and says what follows from them.
 
@@ -104,6 +108,7 @@ def step(
         models: the bundle that runs.
         now_ts_s: the edge's clock, Unix seconds.
         policy: what is accepted.
+        moment: the edge's steady clock, a witness of how much time passes between a motor's readings.
     """
     admitted, refusals = _admit(state, readings, profiles, models.manifest, now_ts_s, policy)
     if not admitted.indices:
@@ -111,7 +116,7 @@ def step(
     scalars, masked = operating(admitted.readings)
     nameplates = np.stack([profile.nameplate for profile in admitted.profiles])
     scores = score(admitted.readings, scalars, nameplates, models)
-    rounds = Rounds(state, admitted, scalars, nameplates, scores, models)
+    rounds = Rounds(state, admitted, scalars, nameplates, scores, models, moment)
     rounds.run()
     return StepResult(
         state=_fleet(state).changed(rounds.states),
@@ -122,6 +127,7 @@ def step(
         masked=masked,
         failures=sorted(rounds.failures, key=lambda failure: failure.index),
         resets=tuple(dict.fromkeys(rounds.resets)),
+        doubted=rounds.doubted,
     )
 
 

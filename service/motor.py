@@ -24,6 +24,7 @@ from service.contract.faults import CONDITIONS
 from service.contract.messages import Alert, Birth
 from service.contract.topics import is_id
 from service.errors import CorruptState
+from service.steady import NEVER, Moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +32,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAGIC = b"MTWN"
-_FORMAT = 1
+_FORMAT = 2
 _PREFIX = struct.Struct("<4sHI")
-_HEAD = struct.Struct("<dqIHHBBI")  # filter_ts_s, peak_ms, peak_revision, schema, states, conditions, boots, alerts
+# filter_ts_s, peak_ms, peak_revision, heard.run, heard.s, then lengths: schema, states, conditions, boots, alerts
+_HEAD = struct.Struct("<dqIIdHHBBI")
 _MARK = struct.Struct("<QdQB")  # seq, ts_s, seen, length of the boot id
 _ALERTS = TypeAdapter(tuple[Alert, ...])
 _MAX_STATES = 64
@@ -108,6 +110,7 @@ class MotorState(NamedTuple):
         alerts: the open ones, as last published.
         peak_ms: newest opening time that any alert of this motor has had; an id at or below it may be taken.
         peak_revision: highest revision that any alert of this motor has had.
+        heard: the edge's steady clock at the filter's last step.
     """
 
     boots: tuple[BootMark, ...]
@@ -120,6 +123,7 @@ class MotorState(NamedTuple):
     alerts: tuple[Alert, ...]
     peak_ms: int
     peak_revision: int
+    heard: Moment = NEVER
 
     def to_bytes(self) -> bytes:
         """This state as bytes that ``from_bytes`` reads back, equal."""
@@ -133,6 +137,7 @@ class MotorState(NamedTuple):
                 self.filter_ts_s,
                 self.peak_ms,
                 self.peak_revision,
+                *self.heard,
                 len(schema),
                 len(self.x) // 8,
                 len(self.hits) // 8,
@@ -169,9 +174,8 @@ class MotorState(NamedTuple):
         cursor = _Cursor(raw, _PREFIX.size)
         if zlib.crc32(raw[_PREFIX.size :]) != crc:
             raise _corrupt("checksum differs")
-        filter_ts_s, peak_ms, peak_revision, n_schema, n_states, n_conditions, n_boots, n_alerts = _HEAD.unpack(
-            cursor.take(_HEAD.size)
-        )
+        filter_ts_s, peak_ms, peak_revision, run, heard_s, *lengths = _HEAD.unpack(cursor.take(_HEAD.size))
+        n_schema, n_states, n_conditions, n_boots, n_alerts = lengths
         if n_conditions != len(CONDITIONS) or n_states > _MAX_STATES or not 1 <= n_boots <= KNOWN_BOOTS:
             raise _corrupt("counts out of range")
         schema_id = cursor.take(n_schema).decode()
@@ -182,13 +186,15 @@ class MotorState(NamedTuple):
         alerts = _ALERTS.validate_json(encoded) if encoded else ()
         if cursor.left():
             raise _corrupt("bytes left over")
-        if math.isinf(filter_ts_s) or not np.isfinite(np.frombuffer(x + P)).all():
+        if math.isinf(filter_ts_s) or not math.isfinite(heard_s) or not np.isfinite(np.frombuffer(x + P)).all():
             raise _corrupt("filter holds NaN or infinity")
         if len({alert.condition for alert in alerts} & set(CONDITIONS)) != len(alerts) or any(
             alert.state == "clear" or alert.motor != alerts[0].motor for alert in alerts
         ):
             raise _corrupt("alerts contradict each other")
-        return cls(boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision)
+        return cls(
+            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, Moment(run, heard_s)
+        )
 
 
 class FleetState(Mapping[str, MotorState]):

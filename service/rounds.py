@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service import alarm
+from service import alarm, clock
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
 from service.contract.signals import OPERATING
 from service.errors import InferenceError
 from service.health import Filtered, Inputs, advance
 from service.motor import MotorState
-from service.window import passed_s
+from service.steady import elapsed_s
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from service.contract.messages import Alert, Reading
     from service.motor import BootMark, Profile
     from service.score import Models, Scores
+    from service.steady import Moment
 
 _CONDITIONS = len(CONDITIONS)
 _NO_HITS = np.zeros(_CONDITIONS, dtype=np.uint64).tobytes()
@@ -69,6 +70,7 @@ class Rounds:
         alerts: position to alert messages.
         failures: readings whose result is withheld.
         resets: motors whose filter started afresh although they were known.
+        doubted: readings whose time stamps no witness confirmed.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class Rounds:
         nameplates: NDArray[np.float32],
         scores: Scores,
         models: Models,
+        moment: Moment,
     ) -> None:
         self._before = state
         self._admitted = admitted
@@ -87,6 +90,7 @@ class Rounds:
         self._scores = scores
         self._models = models
         self._model = models.digest[:12]
+        self._moment = moment
         manifest = models.manifest
         self._alarms = manifest.alarms
         self._rules = alarm.rules_of(manifest.alarms)
@@ -110,6 +114,7 @@ class Rounds:
         self.alerts: dict[int, list[Alert]] = {}
         self.failures: list[Failure] = []
         self.resets: list[str] = []
+        self.doubted = 0
 
     def run(self) -> None:
         """Takes all readings, round by round."""
@@ -153,8 +158,8 @@ class Rounds:
 
     def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:
         size = len(self._x0) // 8
-        readings, max_dt_s = self._admitted.readings, self._models.manifest.health.max_dt_s
-        dt_s = [passed_s(readings[at].ts_s, s.filter_ts_s, max_dt_s) for at, s in zip(taken, states, strict=True)]
+        max_dt_s = self._models.manifest.health.max_dt_s
+        dt_s = [min(self._passed_s(at, state), max_dt_s) for at, state in zip(taken, states, strict=True)]
         return advance(
             self._models,
             Inputs(
@@ -166,6 +171,19 @@ class Rounds:
                 dt_s=np.array(dt_s),
             ),
         )
+
+    def _passed_s(self, at: int, state: MotorState) -> float:
+        reading, profile = self._admitted.readings[at], self._admitted.profiles[at]
+        last = state.boots[0] if state.boots else None
+        same_boot = last is not None and last.boot == reading.boot
+        passed = clock.passed(
+            reading.ts_s - state.filter_ts_s,
+            (reading.seq - last.seq) * profile.interval_s if last is not None and same_boot else None,
+            elapsed_s(state.heard, self._moment),
+            simulated=profile.clock == "simulated",
+        )
+        self.doubted += passed.doubted
+        return passed.dt_s
 
     def _conclude(self, taken: list[int], states: list[MotorState], filtered: Filtered, verdict: alarm.Verdict) -> None:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
@@ -179,8 +197,9 @@ class Rounds:
         for row, at in enumerate(taken):
             reading, state = self._admitted.readings[at], states[row]
             x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
+            heard = self._moment
             if row in filtered.unsound:
-                x, P, ts_s = self._unsettled(at, state, filtered.failed.get(row))
+                x, P, ts_s, heard = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
             health, rul_h, rul_low_h, rul_high_h, nis = told[row]
             alerts = state.alerts
@@ -202,6 +221,7 @@ class Rounds:
                 alerts,
                 peak_ms,
                 peak_revision,
+                heard,
             )
             bare = not reading.accel_m_s2
             self.health[at] = Health(
@@ -223,15 +243,17 @@ class Rounds:
                 model=self._model,
             )
 
-    def _unsettled(self, at: int, state: MotorState, error: InferenceError | None) -> tuple[bytes, bytes, float]:
+    def _unsettled(
+        self, at: int, state: MotorState, error: InferenceError | None
+    ) -> tuple[bytes, bytes, float, Moment]:
         """The filter part of the state after a step that cannot be kept."""
         if error is not None:
             self.failures.append(Failure(self._admitted.indices[at], error))
-            return state.x, state.P, state.filter_ts_s
+            return state.x, state.P, state.filter_ts_s, state.heard
         text = "health: an output is not finite or outside its range; this motor's filter starts afresh"
         self.failures.append(Failure(self._admitted.indices[at], InferenceError(text)))
         self.resets.append(self._admitted.readings[at].motor)
-        return self._x0, self._P0, math.nan
+        return self._x0, self._P0, math.nan, self._moment
 
     def _diagnosis(self, at: int, alerts: tuple[Alert, ...], passing: NDArray[np.bool_]) -> str:
         """The most probable fault with an open alert, else the most probable over its threshold, else the anomaly."""

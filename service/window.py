@@ -1,12 +1,12 @@
-"""Readings to model rows: what is refused, what is masked, how long windows are cut, how time passes for the filter.
+"""Readings to model rows: what is refused, what is masked, how long windows are cut.
 
 Cutting rule: a model row holds ``window.samples`` samples. A window that is longer becomes the fewest rows that hold
 all of it, their starts spread evenly from its first to its last full row (neighbours overlap), so every sample is
 used and every row is full. A shorter one, down to ``window.min_samples``, becomes one row padded with zeros.
 
 Time rule: within a boot the sequence number and the time must grow. A new boot id starts a new sequence whatever its
-clock says, so a sensor that restarts with its clock set back is heard at once; time that ran backwards is no time for
-the filter. A few earlier boots are remembered: what they have already delivered is a duplicate, not a restart.
+clock says, so a sensor that restarts with its clock set back is heard at once; how much time passed for the filter is
+decided in ``service.clock``. A few earlier boots are remembered: what they have delivered is a duplicate, no restart.
 A wall clock is compared with the edge's, unless the edge's own clock has evidently never been set. So a wall clock that
 is set back within a boot is refused for ``max_past_s + max_future_s`` at most, until it has caught up; a simulated one,
 which nothing bounds, until it has caught up or the boot changes. No history makes a motor unheard for ever.
@@ -214,12 +214,6 @@ def arrive(reading: Reading, boots: tuple[BootMark, ...]) -> tuple[BootMark, ...
             return _repeated(reading, earlier)
     others = tuple(mark for mark in boots if mark.boot != boot)
     return (BootMark(boot, seq, ts_s, 1), *others[: KNOWN_BOOTS - 1])
-
-
-def passed_s(ts_s: float, filter_ts_s: float, max_dt_s: float) -> float:
-    """Time the filter predicts over: 0 at the first reading and when clocks ran backwards, ``max_dt_s`` at most."""
-    elapsed_s = ts_s - filter_ts_s
-    return min(elapsed_s, max_dt_s) if elapsed_s > 0.0 else 0.0
 
 
 def _repeated(reading: Reading, last: BootMark) -> Refused:

@@ -17,6 +17,7 @@ from service.contract.messages import Alert, Birth, Nameplate
 from service.contract.signals import NAMEPLATE
 from service.errors import CorruptState
 from service.motor import BootMark, FleetState, MotorState, generic_profile, profile_of
+from service.steady import Moment
 
 T0 = 1_800_000_000.0
 
@@ -70,6 +71,7 @@ def states(draw: st.DrawFn) -> MotorState:
         alerts=tuple(alert(condition) for condition in draw(st.lists(st.sampled_from(CONDITIONS), unique=True))),
         peak_ms=draw(st.integers(0, 2**60)),
         peak_revision=draw(st.integers(0, 2**32 - 1)),
+        heard=Moment(draw(st.integers(0, 2**32 - 1)), draw(st.floats(0.0, 1e12))),
     )
 
 
@@ -92,7 +94,7 @@ def test_hostile_bytes_behind_a_true_checksum_raise_corrupt_state_only(
 ) -> None:
     forged = state.to_bytes()[10 : 10 + 10 * keep] + body
     with pytest.raises(CorruptState):
-        MotorState.from_bytes(struct.pack("<4sHI", b"MTWN", 1, zlib.crc32(forged)) + forged)
+        MotorState.from_bytes(struct.pack("<4sHI", b"MTWN", 2, zlib.crc32(forged)) + forged)
 
 
 @given(states(), st.data())
@@ -139,8 +141,8 @@ def test_state_that_makes_no_sense_is_corrupt_though_its_checksum_holds(change: 
 
 def test_a_later_format_is_refused_not_guessed_at() -> None:
     raw = bytearray(plain().to_bytes())
-    raw[4] = 2
-    with pytest.raises(CorruptState, match="format 2 is not 1"):
+    raw[4] = 3
+    with pytest.raises(CorruptState, match="format 3 is not 2"):
         MotorState.from_bytes(bytes(raw))
 
 

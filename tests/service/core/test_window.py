@@ -23,7 +23,6 @@ from service.window import (
     cuts,
     operating,
     pack,
-    passed_s,
     row_count,
 )
 
@@ -215,15 +214,3 @@ def test_no_history_wedges_a_motor_and_nothing_taken_is_taken_twice_in_a_row(
         assert 0 < boots[0].seen < 2**64
         assert len({mark.boot for mark in boots}) == len(boots) <= KNOWN_BOOTS
     assert reason("a-new-boot", 0, T0 - 1e6, boots) is None
-
-
-@given(st.floats(-1e10, 1e10), st.floats(-1e10, 1e10) | st.just(math.nan), st.floats(1e-3, 1e6))
-def test_the_filters_time_never_runs_backwards_nor_jumps(ts_s: float, last_s: float, max_dt_s: float) -> None:
-    assert 0.0 <= passed_s(ts_s, last_s, max_dt_s) <= max_dt_s
-
-
-def test_the_filters_time_is_what_passed() -> None:
-    assert passed_s(T0 + 60, T0, 3600.0) == 60.0
-    assert passed_s(T0 + 7200, T0, 3600.0) == 3600.0
-    assert passed_s(T0 - 60, T0, 3600.0) == 0.0
-    assert passed_s(T0, math.nan, 3600.0) == 0.0
