@@ -6,6 +6,7 @@ containers said is kept in ``build/e2e``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -108,7 +109,7 @@ class Stack:
     readings_per_s = 4.0
     life_s = 121 / readings_per_s
 
-    def __init__(self) -> None:
+    def __init__(self, *overlays: str, **more: str) -> None:
         self.project = f"motortwin-e2e-{uuid.uuid4().hex[:6]}"
         self.mqtt_port, self.edge_port, self.prometheus_port = _free_ports(3)
         self.edge_url = f"http://127.0.0.1:{self.edge_port}"
@@ -122,24 +123,18 @@ class Stack:
             "EDGE_PORT": str(self.edge_port),
             "PROMETHEUS_PORT": str(self.prometheus_port),
         }
-        self._environment = {**os.environ, **settings}
-        self._files: list[str] = []
+        self.environment = {**os.environ, **settings, **more}
+        self._files = [part for name in ("docker-compose.yml", *overlays) for part in ("--file", name)]
         if _run("docker", "image", "inspect", _default_of("MOSQUITTO_IMAGE")).returncode:
-            self._files = ["--env-file", "deploy/airgap/airgap.env"]
+            self._files += ["--env-file", "deploy/airgap/airgap.env"]
 
     def compose(self, *arguments: str, timeout_s: float = 60.0) -> subprocess.CompletedProcess[str]:
         """``docker compose`` on this project."""
-        return _run(
-            ROOT / "deploy" / "engine",
-            "compose",
-            *self._files,
-            "--project-name",
-            self.project,
-            *arguments,
-            timeout_s=timeout_s,
-            cwd=ROOT,
-            env=self._environment,
-        )
+        return _run(*self.command(*arguments), timeout_s=timeout_s, cwd=ROOT, env=self.environment)
+
+    def command(self, *arguments: str) -> list[str]:
+        """What ``compose`` runs, in the project's folder."""
+        return [str(ROOT / "deploy" / "engine"), "compose", *self._files, "--project-name", self.project, *arguments]
 
     def inside(self, service: str, *command: str) -> subprocess.CompletedProcess[str]:
         """A command in the running container of a service, as the service's own user."""
@@ -210,19 +205,37 @@ def images() -> Iterator[None]:
 def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The stack, started from nothing by the one documented command; gone with its volumes afterwards."""
     request.getfixturevalue("images")
-    project = Stack()
+    with _running(Stack()) as project:
+        yield project
+        if request.session.stash.get(_FAILED, False):
+            project.keep_logs()
+
+
+@contextlib.contextmanager
+def _running(project: Stack, *services: str) -> Iterator[Stack]:
     started = time.monotonic()
-    done = project.compose("up", "--detach", "--wait", "--no-build", timeout_s=UP_TIMEOUT_S)
-    project.started_s = time.monotonic() - started
     try:
+        done = project.compose("up", "--detach", "--wait", "--no-build", *services, timeout_s=UP_TIMEOUT_S)
+        project.started_s = time.monotonic() - started
         if done.returncode:
             project.keep_logs()
             pytest.fail(f"docker compose up --wait: {done.stderr[-2000:]}")
         yield project
-        if request.session.stash.get(_FAILED, False):
-            project.keep_logs()
     finally:
         project.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout_s=120.0)
+
+
+@pytest.fixture
+def tls_stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
+    """Broker and edge that speak TLS, with certificates in the test's folder, made by the handbook's script."""
+    request.getfixturevalue("images")
+    made = _run(ROOT / "deploy" / "certificates", tmp_path)
+    assert made.returncode == 0, made.stderr
+    (port,) = _free_ports(1)
+    project = Stack("deploy/tls.yml", TLS_DIR=str(tmp_path), MQTTS_PORT=str(port))
+    project.mqtt_port = port
+    with _running(project, "edge"):
+        yield project
 
 
 class Listener:
