@@ -101,7 +101,7 @@ ARG TORCH=torch==2.13.0
 ARG TORCH_INDEX
 COPY training/requirements.lock build/wheelhous[e]/training/*.whl /wheels/
 RUN locked /wheels "${TORCH}" "${TORCH_INDEX:-}" \
- && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /venv/lib
+ && python3 -m compileall -q -j 0 -x '/torch/testing/_internal/' --invalidation-mode unchecked-hash /venv/lib
 
 FROM runtime AS training
 COPY --from=training-environment /venv /venv
