@@ -10,6 +10,7 @@ monitor    the sans-I/O core: (state, readings) -> (state', messages)
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
 mqtt       the only importer of the MQTT client
+wire       what passes between the broker's thread and the rest
 inbox      what has arrived: bounded, held back in a burst, newest first in an overload
 worker     one turn after another: take, step, publish, save, acknowledge
 quarantine a step that raises is halved until the reading that does it stands alone

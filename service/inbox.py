@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.mqtt import Delivery, Token
+    from service.wire import Delivery, Token
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from service.contract.messages import Alert
-    from service.mqtt import Link, Token
+    from service.mqtt import Link
+    from service.wire import Token
 
 _IN_FLIGHT = 64
 

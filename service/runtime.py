@@ -24,9 +24,10 @@ from service.contract.messages import MAX_PAYLOAD_BYTES
 from service.inbox import Acknowledged, Connected, Inbox
 from service.live import Live
 from service.metrics import Metrics
-from service.mqtt import Delivery, Link, Listener, Token, Will
+from service.mqtt import Link
 from service.version import VERSION
 from service.voice import Voice, node_availability
+from service.wire import Delivery, Listener, Token, Will
 from service.worker import Worker
 
 if TYPE_CHECKING:

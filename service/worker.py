@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from service.live import Live
     from service.metrics import Metrics
     from service.monitor import FleetState, Models, StepResult
-    from service.mqtt import Delivery, Link
+    from service.mqtt import Link
     from service.settings import Settings
     from service.voice import Voice
+    from service.wire import Delivery
 
 _log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ import pytest
 from service.contract.codec import Refused
 from service.contract.messages import Alert
 from service.inbox import Acknowledged, Inbox
-from service.mqtt import Delivery, Token
 from service.outbox import Outbox
 from service.presence import Presence
 from service.rejections import Rejections
+from service.wire import Delivery, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
