@@ -1,0 +1,146 @@
+"""Bundles that are offered, by the watched folder or by name, verified: signature, digests, rank. Nothing runs yet."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service import bundle
+from service.contract.topics import is_id
+from service.errors import BundleError, EdgeError
+from service.incoming import Incoming
+from service.ledger import Entry, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from service.bundle import Files
+    from service.ledger import Ledger
+    from service.signature import Trust
+
+_log = logging.getLogger(__name__)
+
+PATIENT_LOOKS = 30
+"""A folder in which something is wrong is refused after it has been at rest for so many looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A bundle that someone we trust vouches for and that ranks above what was accepted; ``asked`` waits for it."""
+
+    folder: Path
+    files: Files
+    entry: Entry
+    asked: Future[str] | None
+
+    @property
+    def label(self) -> str:
+        """Name, version and release for people."""
+        return f"{self.files.manifest.name} version {self.entry.version} release {self.entry.release}"
+
+
+class Offers:
+    """Where bundles come from. One thread takes; any may ask.
+
+    Args:
+        ledger: an open one.
+        trust: whose bundles are taken.
+        refused: told folder name, entry (if it came that far) and reason of what is refused here.
+    """
+
+    def __init__(self, ledger: Ledger, trust: Trust, refused: Callable[[str, Entry | None, str], None]) -> None:
+        self._ledger = ledger
+        self._trust = trust
+        self._refused = refused
+        self._incoming = Incoming(ledger.incoming)
+        self._requests: deque[tuple[str, Future[str]]] = deque()
+        self._dealt_with: set[str] = set()
+
+    def ask(self, name: str) -> Future[str]:
+        """Ask for the bundle in ``offered/name``; the future ends with the phase that it reached, or an error."""
+        asked: Future[str] = Future()
+        self._requests.append((name, asked))
+        return asked
+
+    def next(self, running: Entry, digest: str) -> Offer | None:
+        """The next bundle that is worth a trial.
+
+        Args:
+            running: rank of what runs.
+            digest: digest of what runs.
+        """
+        while self._requests:
+            name, asked = self._requests.popleft()
+            try:
+                return self._asked(name, asked, running)
+            except EdgeError as error:
+                _log.error("%s is refused: %s", name, error)
+                self._refused(name, None, str(error))
+                asked.set_exception(error)
+        for folder, looks in self._incoming.look().items():
+            offer = self._come_in(folder, looks, running, digest)
+            if offer is not None:
+                return offer
+        return None
+
+    def set_aside(self, offer: Offer, reason: str) -> None:
+        """Move an offer out of the way; where that fails, do not take it again by itself."""
+        self._set_aside(offer.folder, name_of(offer.entry), reason)
+
+    def _asked(self, name: str, asked: Future[str], running: Entry) -> Offer:
+        folder = self._ledger.offered / name
+        if not is_id(name) or not folder.is_dir():
+            raise BundleError(f"no bundle is offered as {name[:64]!r}; put its whole folder into {folder.parent}")
+        files, entry = self._verified(folder)
+        self._check_rank(entry, running)
+        return Offer(folder, files, entry, asked)
+
+    def _come_in(self, folder: Path, looks: int, running: Entry, digest: str) -> Offer | None:
+        entry: Entry | None = None
+        try:
+            files, entry = self._verified(folder)
+            if name_of(entry) in self._dealt_with:
+                return None
+            if entry.digest == digest:
+                self._ledger.discard(folder)
+                return None
+            self._check_unrefused(entry)
+            self._check_rank(entry, running)
+        except BundleError as error:
+            # without an entry it may be a copy under way that is not made by renaming
+            if entry is None and looks < PATIENT_LOOKS:
+                return None
+            key = str(folder) if entry is None else name_of(entry)
+            if key not in self._dealt_with:
+                _log.error("%s is refused: %s", folder.name, error)
+                self._set_aside(folder, key, str(error))
+                self._refused(folder.name, entry, str(error))
+            return None
+        return Offer(folder, files, entry, None)
+
+    def _verified(self, folder: Path) -> tuple[Files, Entry]:
+        files = bundle.read(folder)
+        release = self._trust.check(files.raw_manifest, files.signature)
+        return files, Entry(release=release, version=files.manifest.version, digest=files.digest)
+
+    def _set_aside(self, folder: Path, key: str, reason: str) -> None:
+        self._ledger.set_aside(folder, reason)
+        if folder.exists():
+            self._dealt_with.add(key)
+
+    def _check_unrefused(self, entry: Entry) -> None:
+        reason = self._ledger.record.refused.get(name_of(entry))
+        if reason is not None:
+            raise BundleError(f"it was refused before ({reason}); ask for it by the API, or sign a higher release")
+
+    def _check_rank(self, entry: Entry, running: Entry) -> None:
+        release, version = max(running.rank, self._ledger.record.highest.rank)
+        if entry.rank <= (release, version):
+            raise BundleError(
+                f"release {entry.release} version {entry.version} does not exceed release {release} version {version}, "
+                "which was accepted before; raise the version, or sign it anew with a higher release"
+            )

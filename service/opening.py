@@ -1,0 +1,72 @@
+"""Which bundle the service starts with: the one accepted last, unless it is gone, no longer trusted, or outranked.
+
+The installation's own bundle is trusted because it is part of the installation; it is what is left when nothing else
+can be used. An installation that is upgraded to a bundle of higher rank than the one accepted last starts with its own.
+A bundle whose soak did not end, because the service died in it, is refused.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from service import bundle
+from service.errors import BundleError, StoreError
+from service.ledger import Entry, Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from service.bundle import Bundle
+    from service.signature import Trust
+
+_log = logging.getLogger(__name__)
+
+DIED = "the service died while it was on probation"
+
+
+def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry]:
+    """The bundle to start with and its rank.
+
+    Args:
+        folder: the installation's bundle.
+        ledger: an open one.
+        trust: whose bundles are taken.
+
+    Raises:
+        BundleError: there is none that can run.
+    """
+    record = ledger.record
+    if record.soaking is not None:
+        _log.error("bundle %s is refused: %s", (record.soaking.digest or "")[:12], DIED)
+        record = record.refusing(record.soaking, DIED).model_copy(update={"soaking": None})
+        try:
+            ledger.write(record)
+        except StoreError as error:
+            _log.error("%s", error)
+    installed = _installed(folder, trust)
+    active = record.active
+    if active is None or active.digest is None or active.rank < installed.rank:
+        return bundle.load(folder), installed
+    try:
+        kept = bundle.read(ledger.kept(active.digest))
+        trust.check(kept.raw_manifest, kept.signature)
+        chosen = bundle.Bundle(kept)
+        bundle.prove_golden(chosen, kept.golden)
+    except BundleError as error:
+        _log.error(
+            "the bundle in use, %s, cannot run any more: %s; back to the installation's", active.digest[:12], error
+        )
+        return bundle.load(folder), installed
+    return chosen, active
+
+
+def _installed(folder: Path, trust: Trust) -> Entry:
+    files = bundle.read(folder)
+    release = 0
+    if files.signature is not None:
+        try:
+            release = trust.check(files.raw_manifest, files.signature)
+        except BundleError as error:
+            _log.warning("the installation's bundle is taken without its signature: %s", error)
+    return Entry(release=release, version=files.manifest.version, digest=files.digest)
