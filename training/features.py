@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from service.contract.signals import NAMEPLATE, OPERATING
 from training import heat
-from training.spectrum import BAND, BINS, EPSILON, SAMPLES, Spectrum, SquaredEnvelope, Taper
+from training.spectrum import BAND, BINS, SAMPLES, TINY, Spectrum, SquaredEnvelope, Taper
 
 BANDS: tuple[tuple[str, int, bool], ...] = (
     ("low", 128, False),
@@ -306,7 +306,7 @@ class Features(nn.Module):
         return [_log(kurtosis, 1e-2), _log(unit.abs().amax(dim=1, keepdim=True), 1e-2)]
 
     def _levels(self, power: Tensor, rms: Tensor, spacing_hz: Tensor) -> list[Tensor]:
-        total = power.sum(dim=1, keepdim=True) + EPSILON
+        total = torch.clamp(power.sum(dim=1, keepdim=True), TINY)
         # In float64, or a faint band between two strong ones would drown in the rounding of the running sum.
         running = torch.cumsum((power / total).to(torch.float64), dim=1).to(torch.float32)
         edges = _look_up(running, self.edges_hz / spacing_hz)

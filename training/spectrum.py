@@ -30,7 +30,8 @@ ENVELOPE_BINS = BAND // 2
 """Bins of the squared-envelope spectrum, on the same grid as the spectrum itself."""
 _SIDE = 32  # BAND = _SIDE ** 2
 
-EPSILON = 1e-9
+TINY = 1e-6
+"""Bound of divisors. A clamp and not a summand: the runtime's optimiser drops the addition of so small a constant."""
 
 
 def _dft(rows: int, columns: int, size: int, sign: int) -> NDArray[np.complex128]:
@@ -63,7 +64,7 @@ class Taper(nn.Module):
         mean = (accel * valid).sum(dim=1, keepdim=True) / samples
         centred = (accel - mean) * valid
         rms = torch.sqrt((centred * centred).sum(dim=1, keepdim=True) / samples)
-        unit = centred / (rms + EPSILON)
+        unit = centred / torch.clamp(rms, TINY)
         u = (self.index - 0.5 * (samples - 1.0)) * (2.0 / (samples + 1.0))
         return unit * torch.relu(1.0 - u * u), unit, rms
 
@@ -156,7 +157,7 @@ class SquaredEnvelope(nn.Module):
         u = (self.time - 0.5 * (count - 1.0)) * (2.0 / (count + 1.0))
         taper = torch.relu(1.0 - u * u)
         taper = taper * taper
-        total = squared.sum(dim=(1, 2), keepdim=True) + EPSILON
+        total = torch.clamp(squared.sum(dim=(1, 2), keepdim=True), TINY)
         ratio = (squared * squared).sum(dim=(1, 2), keepdim=True) / (total * total) * (count * (BAND / SAMPLES))
         level = total / taper.sum(dim=(1, 2), keepdim=True)
         columns = torch.matmul(squared / level - taper, self.forth)
