@@ -13,7 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import tarfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -50,14 +50,14 @@ TWIN_MOTORS = 12
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One file: levels ``(n, STEPS, 3)`` in time order; bearing is the unit."""
+    """One file: windows ``(n, STEPS, 3)`` in time order, neighbours overlapping by half; bearing is the unit."""
 
     kind: int
     size_in: float
     bearing: int
     load: float
     speed_rpm: float
-    levels: Floats
+    windows: Floats
 
 
 @cache
@@ -100,7 +100,7 @@ def recordings(folder: Path) -> tuple[Recording, ...]:
                     bearing=0 if healthy else bearings.setdefault(key, len(bearings) + 1),
                     load=float(row["load_hp"]) / RATED_HP,
                     speed_rpm=speed_rpm,
-                    levels=envelope.levels(accel[None], FS_HZ, speed_rpm),
+                    windows=envelope.spectra(envelope.levels(accel[None], FS_HZ, speed_rpm)),
                 )
             )
     return tuple(sorted(found, key=lambda r: (r.kind, r.size_in, r.bearing, r.load)))
@@ -121,8 +121,8 @@ def split(folder: Path, failures: int, seed: int, *, synthetic: int) -> Split:
     held = FOLDS_IN[seed % len(FOLDS_IN)]
     everything = recordings(folder)
     normal = next(r for r in everything if r.kind == 0)
-    half = len(normal.levels) // 2
-    baseline = normal.levels[:half].mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    baseline = np.zeros_like(normal.windows[0])
+    baseline[0] = _first_half(normal)[:, 0].mean(axis=0)
 
     chosen: list[Recording] = []
     for kind in KINDS.values():
@@ -137,38 +137,48 @@ def split(folder: Path, failures: int, seed: int, *, synthetic: int) -> Split:
                     drawn.append(pool[bearing].pop(rng.integers(len(pool[bearing]))))
         chosen += drawn
 
-    train = _windows([(normal, normal.levels[:half])] + [(r, r.levels[: len(r.levels) // 2]) for r in chosen], baseline)
-    reserve = _windows([(r, r.levels[len(r.levels) // 2 :]) for r in chosen], baseline)
-    unseen = [(r, r.levels[::3]) for r in everything if r.size_in == held]
-    test = _windows([(normal, normal.levels[half:]), *unseen], baseline)
+    train = _windows([(r, _first_half(r)) for r in (normal, *chosen)], baseline)
+    reserve = _windows([(r, _second_half(r)) for r in (normal, *chosen)], baseline)
+    unseen = [(r, r.windows[::4]) for r in everything if r.size_in == held]
+    test = _windows([(normal, _second_half(normal)), *unseen], baseline)
     return Split(train, {f"{held:.3f} in": test}, reserve, twin_windows(synthetic, seed))
 
 
+def _first_half(r: Recording) -> Floats:
+    return r.windows[: len(r.windows) // 2]
+
+
+def _second_half(r: Recording) -> Floats:
+    # One window is left out, so that no segment is in both halves.
+    return r.windows[len(r.windows) // 2 + 1 :]
+
+
 def _windows(parts: list[tuple[Recording, Floats]], baseline: Floats) -> Windows:
-    sizes = [len(levels) for _, levels in parts]
+    sizes = [len(windows) for _, windows in parts]
 
     def column(value: Callable[[Recording], float]) -> Floats:
         return np.repeat([value(r) for r, _ in parts], sizes).astype(np.float32)
 
     return Windows(
-        values=np.concatenate([levels for _, levels in parts]) - baseline,
+        values=np.concatenate([windows for _, windows in parts]) - baseline,
         label=column(lambda r: r.kind).astype(np.intp),
         severity=column(lambda r: r.size_in / LARGEST_IN),
         operating=column(lambda r: r.load / 1.5)[:, None],
         unit=column(lambda r: r.bearing).astype(np.intp),
         classes=CLASSES,
         channels=envelope.CHANNELS,
+        aligned=True,
     )
 
 
 def twin_windows(count: int, seed: int) -> Windows:
     """``count`` windows per fault kind from twins of the test-bench motor: 2 hp, four poles, 60 Hz, a 6205.
 
-    What the plate does not tell (structure, noise, slip, habits of the defect) is drawn from the spreads that the physics
-    declares, afresh for each of ``TWIN_MOTORS`` motors; each motor's own healthy level is the reference.
+    What the plate does not tell (structure, noise, slip, habits of the defect) is drawn from the spreads that the
+    physics declares, afresh for each of ``TWIN_MOTORS`` motors; each motor's own healthy level is the reference.
     """
     rng = np.random.default_rng([seed, 3])
-    ratings = [replace(catalogue.rating(np.float64(POWER_W), np.float64(4.0), np.float64(60.0)))] * TWIN_MOTORS
+    ratings = [catalogue.rating(np.array(POWER_W), np.array(4.0), np.array(60.0))] * TWIN_MOTORS
     motors = built(rng, ratings, [CATALOGUE["6205"]] * TWIN_MOTORS, np.full(TWIN_MOTORS, FS_HZ))
     faults = [Fault(name) for name in CLASSES[1:]]
     owner = np.arange(count * len(faults)) % TWIN_MOTORS
@@ -177,27 +187,31 @@ def twin_windows(count: int, seed: int) -> Windows:
     size = rng.uniform(0.2, 1.0, len(owner))
     severity[np.arange(len(owner)), [list(Fault).index(faults[k]) for k in kind]] = size
     load = rng.choice([0.0, 0.5, 1.0, 1.5], len(owner))
-    samples = int(envelope.TURNS * FS_HZ * 60.0 / 1690.0) + envelope.PER_TURN
+    samples = int(envelope.WINDOW_TURNS * FS_HZ * 60.0 / 1690.0) + envelope.PER_TURN
     path = twin.path(motors, samples)
     machines = take(motors, owner)
     state = twin.operate(machines, severity, load)
     accel = twin.vibrate(machines, path, severity, state, rng, owner)
     speed = state.operation.speed_rpm
-    faulty = np.concatenate([envelope.levels(a[None], FS_HZ, s) for a, s in zip(accel, speed, strict=True)])
+    faulty = np.concatenate([_one_window(a, s) for a, s in zip(accel, speed, strict=True)])
 
     quiet_load = np.zeros(TWIN_MOTORS)
     quiet = np.zeros((TWIN_MOTORS, len(Fault)))
     idle = twin.operate(motors, quiet, quiet_load)
     calm = twin.vibrate(motors, path, quiet, idle, rng)
-    reference = np.stack(
-        [envelope.levels(a[None], FS_HZ, s).mean(axis=(0, 1)) for a, s in zip(calm, idle.operation.speed_rpm, strict=True)]
-    )
+    reference = np.concatenate([_one_window(a, s) for a, s in zip(calm, idle.operation.speed_rpm, strict=True)])
+    reference[:, 1:] = 0.0
     return Windows(
-        values=(faulty - reference[owner][:, None, :]).astype(np.float32),
+        values=faulty - reference[owner],
         label=(kind + 1).astype(np.intp),
         severity=size.astype(np.float32),
         operating=(load / 1.5).astype(np.float32)[:, None],
         unit=np.full(len(owner), -1, dtype=np.intp),
         classes=CLASSES,
         channels=envelope.CHANNELS,
+        aligned=True,
     )
+
+
+def _one_window(accel_m_s2: Floats, speed_rpm: float) -> Floats:
+    return envelope.spectra(envelope.levels(accel_m_s2[None], FS_HZ, speed_rpm)[:2])

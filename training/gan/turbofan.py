@@ -1,9 +1,9 @@
 """C-MAPSS FD001: windows of turbofan engines, and the damage law that stands in for a physics twin.
 
-Failing means fewer than ``HORIZON`` cycles of life left at the window's end. ``K`` training engines are seen to fail; the
-others were taken out of service while at least ``CENSORED`` cycles were left, so only their early life is known. Test
-engines are split off first. Saxena et al., Damage propagation modeling for aircraft engine run-to-failure simulation,
-PHM 2008, gives the law: wear grows exponentially, and each sensor answers linearly near its healthy value.
+Failing means fewer than ``HORIZON`` cycles of life left at the window's end. ``K`` training engines are seen to fail;
+the others were taken out of service while at least ``CENSORED`` cycles were left, so only their early life is known.
+Test engines are split off first. Saxena et al., Damage propagation modeling for aircraft engine run-to-failure
+simulation, PHM 2008, gives the law: wear grows exponentially, and each sensor answers linearly near its healthy value.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from training.gan.windows import Floats, InputError, Split, Windows
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 STEPS = 24
 HORIZON = 30
@@ -35,11 +36,10 @@ DRIFT_RATES = (0.5, 1.0, 2.0, 3.0, 4.0)
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """One engine's life: sensors ``(cycles, 21)`` and the first two settings ``(cycles, 2)``; the last row is failure."""
+    """One engine's life: sensors ``(cycles, 21)``; the last row is failure. FD001 has a single operating point."""
 
     number: int
     sensors: Floats
-    settings: Floats
 
 
 @cache
@@ -61,14 +61,15 @@ def engines(folder: Path) -> tuple[Engine, ...]:
             assert member is not None
             table = np.loadtxt(member, dtype=np.float64, ndmin=2)
     else:
-        raise InputError(f"MOTOR_DATA: neither {archive} nor {plain.name} is there; point MOTOR_DATA at the data folder")
+        raise InputError(
+            f"MOTOR_DATA: neither {archive} nor {plain.name} is there; point MOTOR_DATA at the data folder"
+        )
     if table.shape[1] != 2 + SETTINGS + SENSORS or not np.isfinite(table).all():
         raise InputError(f"train_FD001.txt: {table.shape[1]} columns or NaN; 26 finite columns are expected")
     return tuple(
         Engine(
             int(number),
             table[table[:, 0] == number, 2 + SETTINGS :].astype(np.float32),
-            table[table[:, 0] == number, 2:4].astype(np.float32),
         )
         for number in np.unique(table[:, 0])
     )
@@ -81,13 +82,11 @@ def cut(engine: Engine, *, stride: int, rul: tuple[int, int], channels: NDArray[
     last = last[cycles - 1 - last < rul[1]]
     left = cycles - 1 - last
     at = last[:, None] - np.arange(STEPS - 1, -1, -1)
-    # Settings hover around zero in FD001; their published scatter is 2e-3 and 3e-4.
-    operating = engine.settings[last] / np.array([2e-3, 3e-4], dtype=np.float32)
     return Windows(
         values=engine.sensors[at][:, :, channels],
         label=(left < HORIZON).astype(np.intp),
         severity=np.clip(1.0 - left / EARLY, 0.0, 1.0).astype(np.float32),
-        operating=operating.astype(np.float32),
+        operating=np.zeros((len(last), 0), dtype=np.float32),
         unit=np.full(len(last), engine.number, dtype=np.intp),
         classes=CLASSES,
         channels=tuple(f"sensor_{c + 1}" for c in channels),
@@ -125,10 +124,13 @@ def split(folder: Path, failures: int, seed: int, *, synthetic: int) -> Split:
     )
     halves = {"A": test[: TEST_ENGINES // 2], "B": test[TEST_ENGINES // 2 :]}
     tests = {
-        name: gathered([cut(e, stride=10, rul=(0, 1000), channels=channels) for e in half]) for name, half in halves.items()
+        name: gathered([cut(e, stride=10, rul=(0, 1000), channels=channels) for e in half])
+        for name, half in halves.items()
     }
     # Overlapping windows of the same last cycles would be near-copies, so the reserve is other engines' ends.
-    reserve = gathered([cut(e, stride=3, rul=(0, HORIZON), channels=channels) for e in censored[:failures]])
+    reserve = gathered(
+        [cut(e, stride=3, rul=(0, 4 * HORIZON), channels=channels) for e in censored[: max(failures, 4)]]
+    )
     return Split(train, tests, reserve, law_windows(failed, censored, channels, synthetic, rng))
 
 
@@ -142,7 +144,7 @@ def law_windows(
     healthy window of a censored engine then drifts along the law; drift and rate scatter by 15 %.
     """
     rate, drift = _fitted_law(failed, channels)
-    values, severity, operating = [], [], []
+    values, severity = [], []
     donors = [engine for engine in censored if len(engine.sensors) - 1 - EARLY >= STEPS]
     if not donors:
         raise InputError("censored: no engine has a healthy stretch long enough to graft damage on; use fewer failures")
@@ -155,12 +157,11 @@ def law_windows(
         a = drift * np.exp(0.15 * rng.standard_normal(drift.shape))
         values.append(donor.sensors[start : start + STEPS][:, channels] + g[:, None] * a)
         severity.append(1.0 - left / EARLY)
-        operating.append(donor.settings[start + STEPS - 1] / np.array([2e-3, 3e-4]))
     return Windows(
         values=np.asarray(values, dtype=np.float32),
         label=np.ones(count, dtype=np.intp),
         severity=np.asarray(severity, dtype=np.float32),
-        operating=np.asarray(operating, dtype=np.float32),
+        operating=np.zeros((count, 0), dtype=np.float32),
         unit=np.full(count, -1, dtype=np.intp),
         classes=CLASSES,
         channels=tuple(f"sensor_{c + 1}" for c in channels),
@@ -169,7 +170,7 @@ def law_windows(
 
 def _law(r: NDArray[np.number], rate: float) -> NDArray[np.float64]:
     floor = np.exp(-rate)
-    return np.clip((np.exp(-rate * r / EARLY) - floor) / (1.0 - floor), 0.0, None)
+    return np.asarray(np.maximum((np.exp(-rate * r / EARLY) - floor) / (1.0 - floor), 0.0))
 
 
 def _fitted_law(failed: list[Engine], channels: NDArray[np.intp]) -> tuple[float, NDArray[np.float64]]:
@@ -177,12 +178,12 @@ def _fitted_law(failed: list[Engine], channels: NDArray[np.intp]) -> tuple[float
     healthy = [e.sensors[: max(STEPS, len(e.sensors) - EARLY)][:, channels].mean(axis=0) for e in failed]
     spread = np.concatenate([e.sensors[:, channels] for e in failed]).std(axis=0) + 1e-9
     for rate in DRIFT_RATES:
-        above, below, error = np.zeros(len(channels)), 0.0, 0.0
+        above, below = np.zeros(len(channels)), 0.0
         tails = []
         for engine, base in zip(failed, healthy, strict=True):
             y = engine.sensors[-EARLY:][:, channels] - base
             g = _law(np.arange(len(y) - 1, -1, -1), rate)
-            above, below = above + g @ y, below + g @ g
+            above, below = above + g @ y, below + float(g @ g)
             tails.append((y, g))
         drift = above / below
         error = sum(float((((y - g[:, None] * drift) / spread) ** 2).sum()) for y, g in tails)

@@ -32,6 +32,8 @@ class Windows:
         unit: machine or bearing each window came from, ``(N,)``; -1 for made-up ones.
         classes: class names; index 0 is healthy.
         channels: channel names, ``C`` of them.
+        aligned: a step is the same place in every window (an order of a spectrum), so it is scaled on its own and needs
+            no summary; otherwise steps are moments of a time series.
 
     Raises:
         InputError: shapes disagree, a value is not finite, or a label is unknown.
@@ -44,6 +46,7 @@ class Windows:
     unit: Index
     classes: tuple[str, ...]
     channels: tuple[str, ...]
+    aligned: bool = False
 
     def __post_init__(self) -> None:
         if self.values.ndim != 3 or self.values.shape[2] != len(self.channels):
@@ -93,7 +96,7 @@ class Windows:
 
     def joined(self, *others: Windows) -> Self:
         """These windows followed by others of the same classes and channels."""
-        parts = [self, *others]
+        parts: list[Windows] = [self, *others]
         if any(part.channels != self.channels or part.classes != self.classes for part in parts):
             raise InputError("channels: the parts to join have different channels or classes; build them alike")
         return replace(
@@ -144,9 +147,10 @@ def filled(values: NDArray[np.floating], *, max_gap: int = 3) -> tuple[Floats, N
 
 @dataclass(frozen=True, slots=True)
 class Scaler:
-    """Zero mean and unit variance per channel, fitted on training windows only.
+    """Zero mean and unit variance per channel (``(1, C)``), or per step and channel of aligned windows (``(T, C)``).
 
-    A constant channel has scale 0: it scales to 0 and comes back as its constant, whatever a generator emits for it.
+    Fitted on training windows only. A constant channel has scale 0: it scales to 0 and comes back as its constant,
+    whatever a generator emits for it.
     """
 
     mean: Floats
@@ -161,8 +165,9 @@ class Scaler:
         """
         if not len(windows):
             raise InputError("values: no training windows; give at least one")
-        mean = windows.values.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
-        scale = windows.values.std(axis=(0, 1), dtype=np.float64).astype(np.float32)
+        rows = windows.values.astype(np.float64)
+        rows = rows if windows.aligned else rows.reshape(-1, 1, rows.shape[2])
+        mean, scale = rows.mean(axis=0).astype(np.float32), rows.std(axis=0).astype(np.float32)
         scale = np.where(scale > 1e-6 * np.maximum(np.abs(mean), 1.0), scale, 0.0).astype(np.float32)
         if not scale.any():
             raise InputError("values: every channel is constant in training; there is nothing to learn from")
@@ -174,7 +179,7 @@ class Scaler:
         return ((values - self.mean) * inverse).astype(np.float32)
 
     def restored(self, scaled: Floats) -> Floats:
-        """x = z scale + mean."""
+        """X = z scale + mean."""
         return (scaled * self.scale + self.mean).astype(np.float32)
 
 
