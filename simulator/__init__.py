@@ -8,7 +8,8 @@ catalogue    motors by power, poles and supply; usual bearings
 circuit      induction motor: nameplate -> equivalent circuit -> slip, current, losses
 thermal      winding and housing temperatures, exact
 bearing      impact trains of bearing defects: slip, load zone, spalls
-vibration    structure, lines, noise -> acceleration, in batches
+vibration    structure, lines and noise of a machine
+path         from force to acceleration at the sensor, modal or identified, in batches
 iso20816     velocity RMS and zones, as an engineer reads them
 faults/      one file per fault: how severity changes the physics
 degradation  how severity grows from onset to failure

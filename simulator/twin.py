@@ -16,7 +16,8 @@ from simulator import iso20816
 from simulator.bearing import Strikes
 from simulator.faults import Running, Strain
 from simulator.parameter import Values, take
-from simulator.vibration import PHASES, RESIDUAL_LINES, Lines, Path, residual_lines, tones
+from simulator.path import Path
+from simulator.vibration import PHASES, RESIDUAL_LINES, Lines, residual_lines, tones
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +95,7 @@ def operating(state: State, temperatures: Temperatures, ambient_c: float | Value
 
 def path(machines: Machines, samples: int) -> Path:
     """The transmission paths of these machines for windows of one length; worth keeping between windows."""
-    return Path(
+    return Path.modal(
         machines.structure,
         machines.background,
         machines.contact.pulse_s,

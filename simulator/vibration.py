@@ -1,4 +1,4 @@
-"""Housing acceleration: rotor and electrical lines, impacts and broadband noise seen through the structure's modes.
+"""What shakes a housing: rotor and electrical lines, broadband noise, and the modes of the structure.
 
 The structure is a sum of modes. Force to acceleration (accelerance) of mode m, Ewins, Modal Testing, 2nd ed., ch. 2::
 
@@ -21,13 +21,9 @@ from simulator.parameter import Values, check, parameter
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from simulator.bearing import Strikes
 
 TWO_PI = 2.0 * np.pi
 BLOCK = 64
-GUARD = 0.25
-"""Extra length of the transform, as a share of the window, so that its periodicity never shows in the window."""
-
 MODES = 3
 NOISE_RIPPLES = 4
 
@@ -218,115 +214,3 @@ def _angle(turns: NDArray[np.float64]) -> NDArray[np.float32]:
     """Angles in rad from turns, reduced to half a turn in double precision, so that single precision suffices after."""
     angle: NDArray[np.float32] = np.multiply(turns - np.rint(turns), TWO_PI, dtype=np.float32, casting="same_kind")
     return angle
-
-
-class Path:
-    """A batch of structures sampled for windows of one length: response to an impact and colour of the noise.
-
-    Args:
-        structure: ``(n, MODES)``.
-        background: ``(n,)``.
-        pulse_s: duration of an impact, ``(n,)``.
-        fs_hz: sampling rates, ``(n,)``.
-        samples: window length.
-        ripples: ``(n, NOISE_RIPPLES)`` standard normal numbers that give each machine its own noise colour.
-    """
-
-    def __init__(
-        self,
-        structure: Structure,
-        background: Background,
-        pulse_s: Values,
-        fs_hz: Values,
-        samples: int,
-        ripples: NDArray[np.float64],
-    ) -> None:
-        self.samples = samples
-        self.length = BLOCK * -(-round(samples * (1.0 + GUARD)) // BLOCK)
-        self.fs_hz = fs_hz
-        bins = self.length // 2 + 1
-        f_hz = (fs_hz[:, None] / self.length * np.arange(bins)).astype(np.float32)
-        H = structure.accelerance(f_hz)
-        # An impact is a smooth force pulse: Gaussian with sigma of a quarter of its duration.
-        sigma = (0.25 * pulse_s).astype(np.float32)[:, None]
-        # Impacts are placed between samples by linear interpolation, which attenuates by sinc^2: undone here.
-        fraction = np.linspace(0.0, 0.5, bins, dtype=np.float32)
-        pulse = np.exp(-2.0 * np.float32(np.pi) ** 2 * (f_hz * sigma) ** 2) / np.sinc(fraction) ** 2
-        impact = H * pulse
-        self.impact = impact / np.abs(np.fft.irfft(impact, self.length)).max(axis=1, keepdims=True)
-        self.noise = self._noise(H, f_hz, background, ripples)
-
-    def _noise(
-        self,
-        H: NDArray[np.complex64],
-        f_hz: NDArray[np.float32],
-        background: Background,
-        ripples: NDArray[np.float64],
-    ) -> NDArray[np.float32]:
-        """Amplitude of the noise spectrum, scaled so that the noise has unit RMS; float32 ``(n, bins)``."""
-        bins = f_hz.shape[1]
-        waves = np.cos(np.pi * np.outer(np.arange(1, NOISE_RIPPLES + 1), np.linspace(0.0, 1.0, bins))).astype(
-            np.float32
-        )
-        tilt = (ripples * background.ripple[:, None] / np.sqrt(np.arange(1, NOISE_RIPPLES + 1))).astype(np.float32)
-        colour = background.colour.astype(np.float32)[:, None]
-        # Broadband forces make a flat velocity at low frequencies, so acceleration rises with f up to the corner.
-        x = np.log(np.maximum(f_hz, 1.0) / background.corner_hz.astype(np.float32)[:, None])
-        airborne = np.exp(2.0 * (tilt @ waves + x - 0.5 * (1.0 + colour) * np.log1p(np.exp(2.0 * x))))
-        ringing = np.square(H.real) + np.square(H.imag)
-        flat = np.square(f_hz) / (np.square(f_hz) + np.float32(FLAT_FROM_HZ**2))
-        white = background.white_share[:, None]
-        ringing_share = (background.structure_share[:, None] * (1.0 - white)).astype(np.float32)
-        airborne_share = 1.0 - white.astype(np.float32) - ringing_share
-        power = (
-            ringing * (ringing_share / ringing.mean(axis=1, keepdims=True))
-            + airborne * (airborne_share / airborne.mean(axis=1, keepdims=True))
-            + flat * white.astype(np.float32)
-        )
-        # irfft of complex normals of variance 2 over `bins` has RMS sqrt(2 sum power * 2) / length.
-        amplitude: NDArray[np.float32] = np.sqrt(power * (self.length**2 / 4.0 / power.sum(axis=1, keepdims=True)))
-        return amplitude
-
-    def shake(
-        self,
-        index: NDArray[np.intp],
-        rms_m_s2: Values,
-        strikes: list[Strikes],
-        rng: np.random.Generator,
-    ) -> NDArray[np.float32]:
-        """Noise plus impacts, float32 ``(b, samples)``.
-
-        Args:
-            index: machine of each row, ``(b,)``.
-            rms_m_s2: noise level of each row, ``(b,)``; 0 is silence.
-            strikes: impacts; the height is the peak of the housing's answer in m/s^2.
-            rng: source of the noise.
-        """
-        rows, bins = len(index), self.length // 2 + 1
-        spectrum = rng.standard_normal((rows, 2 * bins), dtype=np.float32).view(np.complex64)
-        spectrum *= self.noise[index] * rms_m_s2.astype(np.float32)[:, None]
-        struck = [train for train in strikes if train.row.size]
-        if struck:
-            force = self._deposited(index, struck)
-            hit = np.flatnonzero(force.any(axis=1))
-            spectrum[hit] += np.fft.rfft(force[hit]) * self.impact[index[hit]]
-        start = (self.length - self.samples) // 2
-        accel = np.fft.irfft(spectrum, self.length)[:, start : start + self.samples]
-        return accel.astype(np.float32, copy=False)
-
-    def duration_s(self, index: NDArray[np.intp]) -> Values:
-        """Length over which strikes are wanted, guard included, ``(b,)``."""
-        return self.length / self.fs_hz[index]
-
-    def _deposited(self, index: NDArray[np.intp], strikes: list[Strikes]) -> NDArray[np.float32]:
-        """Impacts as samples of force, ``(b, length)``, each shared by its two neighbouring samples."""
-        row = np.concatenate([train.row for train in strikes])
-        place = np.concatenate([train.time_s for train in strikes]) * self.fs_hz[index[row]]
-        height = np.concatenate([train.height for train in strikes])
-        whole = np.floor(place)
-        part = place - whole
-        at = whole.astype(np.intp) % self.length
-        size = len(index) * self.length
-        force = np.bincount(row * self.length + at, weights=height * (1.0 - part), minlength=size)
-        force += np.bincount(row * self.length + (at + 1) % self.length, weights=height * part, minlength=size)
-        return force.reshape(len(index), self.length).astype(np.float32)
