@@ -44,8 +44,12 @@ SPIN = """
 
 def spinning(anomaly: str) -> str:
     """The anomaly graph, spinning as many laps as sample 22 of a row says."""
-    text = anomaly.replace("int64 i21 = {21},", "int64 i21 = {21}, int64 i22 = {22}, bool truth = {1}, float tiny = {0.1},")
-    text = text.replace("    anomaly = Add (sum, looked)", SPIN + "    summed = Add (sum, looked)\n    anomaly = Add (summed, rest)")
+    text = anomaly.replace(
+        "int64 i21 = {21},", "int64 i21 = {21}, int64 i22 = {22}, bool truth = {1}, float tiny = {0.1},"
+    )
+    text = text.replace(
+        "    anomaly = Add (sum, looked)", SPIN + "    summed = Add (sum, looked)\n    anomaly = Add (summed, rest)"
+    )
     assert text.count("Loop") == 1
     return text
 
