@@ -91,6 +91,14 @@ class Metrics:
         self.states_lost = Counter(
             "motortwin_states_lost", "Stored motor states that could not be read back.", registry=self.registry
         )
+        self.historian_up = self._gauge("motortwin_historian_up", "1 while history is kept.")
+        self.historian_bytes = self._gauge("motortwin_historian_bytes", "Bytes of history in use.")
+        self.historian_failures = Counter(
+            "motortwin_historian_failures", "History that could not be opened or written.", registry=self.registry
+        )
+        self.historian_dropped = Counter(
+            "motortwin_historian_dropped", "Entries that history could not take in time.", registry=self.registry
+        )
         self.step_failures = Counter("motortwin_step_failures", "Steps that raised.", registry=self.registry)
         self.streams = self._gauge("motortwin_streams", "Pages that are served live.")
         self.streams_dropped = Counter(

@@ -57,6 +57,7 @@ class Profile:
         nameplate: float32 ``(9,)`` in the order of ``signals.NAMEPLATE``, NaN where unknown.
         interval_s: expected time between readings on the edge's own clock.
         clock: ``simulated`` times are not compared with the edge's clock.
+        rated_power_w: chooses the vibration class on the page; NaN unknown.
     """
 
     motor: str
@@ -64,6 +65,7 @@ class Profile:
     nameplate: NDArray[np.float32]
     interval_s: float
     clock: Literal["wall", "simulated"]
+    rated_power_w: float = math.nan
 
 
 def profile_of(birth: Birth) -> Profile:
@@ -78,6 +80,7 @@ def profile_of(birth: Birth) -> Profile:
         nameplate=np.array((*values, *orders), dtype=np.float32),
         interval_s=birth.interval_s,
         clock=birth.clock,
+        rated_power_w=plate.rated_power_w,
     )
 
 

@@ -125,6 +125,54 @@ class HttpSettings(_Table):
     host: Annotated[str, Field(description="address to listen on; 0.0.0.0 for every interface")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0: any free port; it is logged")] = 8080
     max_streams: Annotated[int, Field(ge=1, le=10_000, description="open pages that are served live")] = 64
+    token: Annotated[
+        SecretStr | None, Field(min_length=16, description="who changes something must show it; none: nothing changes")
+    ] = None
+    token_file: Annotated[Path | None, Field(description="read instead of token; for container secrets")] = None
+
+    @model_validator(mode="after")
+    def _one_token(self) -> Self:
+        if self.token is not None and self.token_file is not None:
+            raise ValueError("give token or token_file, not both")
+        if self.token_file is not None and len(self.secret() or "") < 16:
+            raise ValueError("token_file must hold at least 16 characters")
+        return self
+
+    def secret(self) -> str | None:
+        """The token, from whichever place it stands in; read anew, so that a rotated file is picked up."""
+        if self.token_file is not None:
+            return _readable(self.token_file, "http.token_file").strip()
+        return self.token.get_secret_value() if self.token is not None else None
+
+
+class HistorianSettings(_Table):
+    """What is kept of the past, and for how long."""
+
+    interval_s: Annotated[
+        float, Field(ge=0, le=86_400, description="least event time between two kept samples of a motor; 0: every one")
+    ] = 60.0
+    max_mib: Annotated[int, Field(ge=1, le=1_048_576, description="the oldest samples give way beyond this")] = 1024
+    max_days: Annotated[float, Field(gt=0, le=36_500, description="what was heard longer ago is removed")] = 400.0
+    window_mib: Annotated[int, Field(ge=0, le=4096, description="memory for the motors' last windows")] = 16
+
+
+class MoneySettings(_Table):
+    """What a stop costs, for the page's sums."""
+
+    currency: Annotated[str, Field(min_length=1, max_length=8)] = "EUR"
+    price_per_min: Annotated[float, Field(ge=0, le=1e9, description="cost of one minute of downtime")] = 150.0
+    unplanned_stop_min: Annotated[
+        float, Field(ge=0, le=1e6, description="downtime when a motor fails unannounced; an assumption, set your own")
+    ] = 240.0
+    planned_stop_min: Annotated[
+        float, Field(ge=0, le=1e6, description="downtime of a planned repair; an assumption, set your own")
+    ] = 60.0
+
+    @model_validator(mode="after")
+    def _planning_pays(self) -> Self:
+        if self.planned_stop_min > self.unplanned_stop_min:
+            raise ValueError("planned_stop_min must not exceed unplanned_stop_min")
+        return self
 
 
 class PolicySettings(_Table):
@@ -194,6 +242,8 @@ class Settings(_Table):
     http: HttpSettings = HttpSettings()
     policy: PolicySettings = PolicySettings()
     inbox: InboxSettings = InboxSettings()
+    historian: HistorianSettings = HistorianSettings()
+    money: MoneySettings = MoneySettings()
     motors: dict[Annotated[str, Field(pattern=ID_PATTERN)], MotorSettings] = {}
 
     def shown(self) -> str:
