@@ -14,14 +14,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from service.contract.bearing import CATALOGUE
 from service.contract.faults import HEALTHY, Fault
 from simulator import recording, replay
 from training.corpora.source import CorpusError, files
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
 NAME = "cwru"

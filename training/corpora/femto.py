@@ -35,7 +35,7 @@ class Life:
     speed_rpm: float
 
     def __len__(self) -> int:
-        return self.accel_m_s2.shape[1]
+        return int(self.accel_m_s2.shape[1])
 
 
 @cache

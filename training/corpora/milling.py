@@ -1,7 +1,7 @@
 """AI4I 2020 (Matzka 2020): a milling machine as a table of independent rows; synthetic, and no time series.
 
-``TWF HDF PWF OSF RNF`` say which rule made the failure and would leak the label; ``UDI`` and the product's serial number
-are row numbers. None of them leaves this module.
+``TWF HDF PWF OSF RNF`` say which rule made the failure: they are the label in other words, and only ever a control.
+``UDI`` and the product's serial number are row numbers and do not leave this module.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ MEASURED = (
     "Torque [Nm]",
     "Tool wear [min]",
 )
+MODES = ("TWF", "HDF", "PWF", "OSF", "RNF")
 QUALITIES = ("L", "M", "H")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``measured`` float64 ``(n, 5)``, ``quality`` intp ``(n,)`` into ``QUALITIES``, ``failed`` bool ``(n,)``."""
+    """``measured`` ``(n, 5)``, ``quality`` ``(n,)`` into ``QUALITIES``, ``failed`` ``(n,)``, leaking ``modes`` ``(n, 5)``."""
 
     measured: NDArray[np.float64]
     quality: NDArray[np.intp]
     failed: NDArray[np.bool_]
+    modes: NDArray[np.bool_]
 
 
 @cache
@@ -51,7 +53,7 @@ def rows(folder: Path) -> Rows:
     """
     _, raw = next(files(folder, NAME, lambda name: name.endswith("ai4i2020.csv")))
     table = list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
-    missing = [name for name in (*MEASURED, "Type", "Machine failure") if not table or name not in table[0]]
+    missing = [name for name in (*MEASURED, "Type", "Machine failure", *MODES) if not table or name not in table[0]]
     if missing:
         raise CorpusError(f"ai4i2020.csv: column {missing[0]!r} is missing; use the publisher's file")
     try:
@@ -59,4 +61,5 @@ def rows(folder: Path) -> Rows:
         quality = np.array([QUALITIES.index(row["Type"]) for row in table], dtype=np.intp)
     except ValueError as error:
         raise CorpusError(f"ai4i2020.csv: {error}; use the publisher's file") from error
-    return Rows(measured, quality, np.array([row["Machine failure"] == "1" for row in table]))
+    modes = np.array([[row[mode] == "1" for mode in MODES] for row in table])
+    return Rows(measured, quality, np.array([row["Machine failure"] == "1" for row in table]), modes)

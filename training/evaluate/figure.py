@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from service.bundle import Bundle
 
-_TARGET = re.compile(r"(>=|<=|=) ?([\d.]+)(?:\.\.([\d.]+))?")
+_TARGET = re.compile(r"(>=|<=|=) ?(\d+(?:\.\d+)?)(?:\.\.(\d+(?:\.\d+)?))?")
 _COMPARE = {">=": operator.ge, "<=": operator.le, "=": operator.eq}
 
 

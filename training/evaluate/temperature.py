@@ -71,9 +71,11 @@ def evaluate(options: Options) -> Section:
         tables=(_leads(series, alarms), _neighbours(series, rule)),
         plots=(_picture(series, score, alarms, rule),),
         caveats=(
-            "One machine, one series of 79 days, four windows: the rule's form was chosen in sight of it, as nobody has "
-            "another like it. The table of neighbouring rules shows how much the choice matters; read 4 of 4 as its "
-            "upper end.",
+            (
+                "One machine, one series of 79 days, four windows: the rule's form was chosen in sight of it, as nobody has "
+                "another like it. The table of neighbouring rules shows how much the choice matters; read 4 of 4 as its "
+                "upper end."
+            ),
             "The bundle's graphs read vibration and cannot be used here; this judges the way slow signals are alarmed.",
             "The last window's drop begins 8 h before the label does; an alarm then would have counted as false.",
         ),

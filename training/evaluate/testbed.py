@@ -119,10 +119,14 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(runs, scores),),
         caveats=(
             f"{skab.EXPECTED - len(runs)} labelled runs are absent here (valve2 and the rotor imbalances among them).",
-            "The flow meter carries most of it: alone it reaches 0.88. Where the label ends the plant has not yet come "
-            "back to its old flow and temperature; those readings count as false alarms here.",
-            "The vibration is published as one RMS value a second, which holds no waveform: the bundle's vibration "
-            "graphs cannot read it.",
+            (
+                "The flow meter carries most of it: alone it reaches 0.88. Where the label ends the plant has not yet come "
+                "back to its old flow and temperature; those readings count as false alarms here."
+            ),
+            (
+                "The vibration is published as one RMS value a second, which holds no waveform: the bundle's vibration "
+                "graphs cannot read it."
+            ),
         ),
     )
 

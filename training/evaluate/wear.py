@@ -83,8 +83,12 @@ def evaluate(options: Options) -> Section:
         "ends where the publisher stopped the test (20 g). Errors of the remaining life are taken from the first alarm "
         "to the end, as a share of the whole life, and mean over it.",
         figures=(
-            Figure("femto.detected", found, None, None, f">= {len(lives)}", f"of {len(lives)} before {LATE:.0%} of life"),
-            Figure("femto.early_alarms", early, None, None, "<= 0", f"alarms opened in the first {EARLY:.0%} of a life"),
+            Figure(
+                "femto.detected", found, None, None, f">= {len(lives)}", f"of {len(lives)} before {LATE:.0%} of life"
+            ),
+            Figure(
+                "femto.early_alarms", early, None, None, "<= 0", f"alarms opened in the first {EARLY:.0%} of a life"
+            ),
             Figure(
                 "femto.calibrated.detected",
                 sum(at <= LATE for at in calibrated),
@@ -95,24 +99,55 @@ def evaluate(options: Options) -> Section:
                 sum(int((course.calibrated <= EARLY).sum()) for course in courses),
                 what=f"alarms opened between {HEAD:.0%} and {EARLY:.0%} of a life",
             ),
-            Figure("femto.rul_error", _mean(filter_errors), what="the filter's median, as a share of life; NaN: no end seen"),
-            Figure("femto.rul_error_level", _mean(law_errors), what="level against the others' lives, from the shipped alarm on"),
-            Figure("femto.calibrated.rul_error_level", _mean(late_law_errors), what="the same, from the calibrated alarm on"),
-            Figure("femto.rul_coverage90", *interval.share(sum(covered), len(covered)), "", "end within the filter's interval"),
-            Figure("femto.control.half_life", _half_life(courses), what="'half of a typical life is left' at the alarm"),
+            Figure(
+                "femto.rul_error",
+                _mean(filter_errors),
+                what="the filter's median, as a share of life; NaN: no end seen",
+            ),
+            Figure(
+                "femto.rul_error_level",
+                _mean(law_errors),
+                what="level against the others' lives, from the shipped alarm on",
+            ),
+            Figure(
+                "femto.calibrated.rul_error_level",
+                _mean(late_law_errors),
+                what="the same, from the calibrated alarm on",
+            ),
+            Figure(
+                "femto.rul_coverage90",
+                *interval.share(sum(covered), len(covered)),
+                "",
+                "end within the filter's interval",
+            ),
+            Figure(
+                "femto.control.half_life", _half_life(courses), what="'half of a typical life is left' at the alarm"
+            ),
         ),
         tables=(
             Table(
                 "By bearing",
-                ("bearing", "snapshots", "detected at", "early", "conditions", "calibrated", "early", "RUL error, filter", "RUL error, level"),
+                (
+                    "bearing",
+                    "snapshots",
+                    "detected at",
+                    "early",
+                    "conditions",
+                    "calibrated",
+                    "early",
+                    "RUL error, filter",
+                    "RUL error, level",
+                ),
                 rows,
             ),
         ),
         plots=(_picture(courses, levels),),
         caveats=(
             "Four bearings of one rig under loads far above a motor's: shares of four move in steps of a quarter.",
-            "A life here lasts hours, the twin's last days to months: the filter's growth rates are drawn for those, so "
-            "its remaining life is slow to believe in an end this near.",
+            (
+                "A life here lasts hours, the twin's last days to months: the filter's growth rates are drawn for those, so "
+                "its remaining life is slow to believe in an end this near."
+            ),
         ),
     )
 
@@ -121,7 +156,11 @@ def _course(life: Life, options: Options, every: int) -> Course:
     axes = {"x": life.accel_m_s2[0, ::every], "y": life.accel_m_s2[1, ::every]}
     profile = edge.birth(life.name, life.speed_rpm, femto.BEARING, interval_s=femto.STEP_S)
     stream = edge.readings(
-        life.name, axes, fs_hz=femto.FS_HZ, speed_rpm=life.speed_rpm, step_s=femto.STEP_S * every  # type: ignore[arg-type]
+        life.name,
+        axes,
+        fs_hz=femto.FS_HZ,
+        speed_rpm=life.speed_rpm,
+        step_s=femto.STEP_S * every,  # type: ignore[arg-type]
     )
     heard = edge.listen(options.bundle, [profile], stream)
     opened = [alert for alert in heard.alerts if alert.state == "open"]
