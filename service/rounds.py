@@ -37,6 +37,7 @@ _HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
 _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
 _ABSENT = np.array(None)
 _NOTHING_TOLD = [None] * 5
+_DRIVERS = 3
 _MISSING: dict[int, tuple[str, ...]] = {
     code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
     for code in range(2 ** (len(OPERATING) + 1))
@@ -109,6 +110,8 @@ class Rounds:
         self._anomaly: list[float] = np.round(scores.anomaly, 4).tolist()
         self._severity: list[float] = np.round(scores.severity, 4).tolist()
         self._probability: list[list[float]] = np.round(scores.probability, 4).tolist()
+        self._bands = manifest.bands
+        self._shares, self._drivers = _drivers(scores.contribution)
         self.states: dict[str, MotorState] = {}
         self.health: dict[int, Health] = {}
         self.alerts: dict[int, list[Alert]] = {}
@@ -240,8 +243,16 @@ class Rounds:
                 rul_high_h=rul_high_h,
                 nis=nis,
                 missing=_MISSING[self._missing[at]],
+                contributions=None if bare else self._contributions(at),
                 model=self._model,
             )
+
+    def _contributions(self, at: int) -> dict[str, float]:
+        return {
+            self._bands[column]: share
+            for column, share in zip(self._drivers[at], self._shares[at], strict=True)
+            if share > 0.0
+        }
 
     def _unsettled(
         self, at: int, state: MotorState, error: InferenceError | None
@@ -312,6 +323,14 @@ class Rounds:
             band=self._models.manifest.bands[band] if band >= 0 else None,
             model=self._model,
         )
+
+
+def _drivers(contribution: NDArray[np.float64]) -> tuple[list[list[float]], list[list[int]]]:
+    """The largest contributions of each reading as shares of their sum, and their columns, largest first."""
+    positive = np.nan_to_num(np.maximum(contribution, 0.0))
+    columns = np.argsort(-positive, axis=1, kind="stable")[:, :_DRIVERS]
+    total = np.maximum(positive.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+    return np.round(np.take_along_axis(positive, columns, axis=1) / total, 3).tolist(), columns.tolist()
 
 
 def _rounds(readings: Sequence[Reading]) -> list[list[int]]:

@@ -58,6 +58,7 @@ class Scores:
         probability: float64 ``(N, C)`` in the manifest's class order.
         severity: float64 ``(N,)``, 0..1.
         band: intp ``(N,)``, column of the strongest contribution to the anomaly.
+        contribution: float64 ``(N, K)`` in the manifest's band order.
         failures: index to error, for readings whose result is withheld.
     """
 
@@ -65,6 +66,7 @@ class Scores:
     probability: NDArray[np.float64]
     severity: NDArray[np.float64]
     band: NDArray[np.intp]
+    contribution: NDArray[np.float64]
     failures: dict[int, InferenceError]
 
 
@@ -85,6 +87,7 @@ def score(
         probability=np.full((count, len(models.manifest.classes)), np.nan),
         severity=np.full(count, np.nan),
         band=np.full(count, -1, dtype=np.intp),
+        contribution=np.full((count, len(models.manifest.bands)), np.nan),
         failures={},
     )
     for chunk in _chunks(readings, models.manifest.window):
@@ -153,7 +156,9 @@ def _score_chunk(
     scores.severity[keep] = table[sound, 1]
     scores.probability[keep] = table[sound, 2 : 2 + classes]
     if models.manifest.bands:
-        scores.band[keep] = table[sound, 2 + classes :].argmax(axis=1)
+        contribution = table[sound, 2 + classes :]
+        scores.contribution[keep] = contribution
+        scores.band[keep] = contribution.argmax(axis=1)
 
 
 def _reduced(

@@ -177,6 +177,9 @@ class Health(Message):
     rul_high_h: Annotated[float | None, Field(ge=0, description="upper end of the 90 % interval, None: open")] = None
     nis: Annotated[float | None, Field(ge=0, description="normalised innovation squared of the filter")] = None
     missing: Annotated[tuple[str, ...], Field(description="signals that were absent or implausible")] = ()
+    contributions: Annotated[
+        dict[str, Fraction] | None, Field(description="what drives the anomaly score: the three largest shares of it")
+    ] = None
     model: Annotated[str, Field(description="first 12 hex digits of the bundle's digest")]
 
 
