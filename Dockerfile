@@ -84,16 +84,18 @@ LABEL org.opencontainers.image.title="motortwin simulator" \
 
 # The service's own tests with the very interpreter and libraries that ship.
 FROM edge-environment AS edge-test-environment
-COPY tests/requirements.lock build/wheelhous[e]/edge-test/*.whl /test-wheels/
-RUN locked /test-wheels
+COPY tests/requirements.lock /locks/tests
+COPY training/requirements.lock /locks/training
+COPY deploy/test-lock build/wheelhous[e]/edge-test/*.whl /test-wheels/
+RUN /test-wheels/test-lock /locks/tests /locks/training >/test-wheels/requirements.lock && locked /test-wheels
 
 FROM edge AS edge-test
 COPY --from=edge-test-environment /venv /venv
 COPY pyproject.toml /app/
 COPY tests /app/tests
-ENV HOME=/tmp
+ENV HOME=/tmp HYPOTHESIS_STORAGE_DIRECTORY=/tmp/hypothesis
 ENTRYPOINT ["python", "-m", "pytest", "-p", "no:cacheprovider"]
-CMD ["tests/contract", "tests/service"]
+CMD ["-q", "tests/contract", "tests/service"]
 
 FROM environment AS training-environment
 # PyPI's torch brings gigabytes of CUDA, so the CPU build comes from the wheelhouse or from an index that is named

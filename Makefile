@@ -56,7 +56,7 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 	run locks     python -m pytest -q tests/structure/test_locks.py
 	run workflows actionlint
 	run actions   zizmor --offline --quiet .github
-	run scripts   shellcheck .ci/run deploy/{certificates,engine,images,locked,prepare} deploy/airgap/{base,release,wheels}
+	run scripts   shellcheck .ci/run deploy/{certificates,engine,images,locked,prepare,test-lock} deploy/airgap/{base,release,wheels}
 	if [[ -e Dockerfile ]]; then run dockerfile hadolint Dockerfile; fi
 	if (( $${#failed[@]} )); then echo "make check: failed: $${failed[*]}"; exit 1; fi
 
