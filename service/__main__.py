@@ -72,17 +72,16 @@ def _log_to_stderr(level: str) -> None:
 
 def _run(settings: Settings) -> int:
     """Serve until a signal ends it."""
-    from service import api, bundle
+    from service import api, opening
     from service.api import server
     from service.runtime import Runtime
 
-    models = bundle.load(settings.bundle)
     listener = server.bind(settings.http.host, settings.http.port)
     with contextlib.closing(listener):
-        runtime = Runtime(settings, models)
+        runtime = Runtime(settings, opening.opened(settings))
         runtime.start()
         host, port = listener.getsockname()[:2]
-        _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, models.digest[:12], host, port)
+        _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, runtime.models.digest[:12], host, port)
         try:
             asyncio.run(server.serve(api.create(runtime), listener))
         finally:

@@ -27,6 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.contract.manifest import Digest  # noqa: TC001 - pydantic reads annotations at run time
 from service.errors import StoreError
+from service.store import check_unused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,6 +88,7 @@ class Ledger:
     """The files. One thread uses them."""
 
     def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
         self.folder = data_dir / "bundles"
         self.incoming = self.folder / "incoming"
         self.offered = self.folder / "offered"
@@ -95,8 +97,15 @@ class Ledger:
         self.record = Record()
 
     def open(self) -> None:
-        """Make the folders and read what was recorded; raises ``StoreError`` where that cannot be."""
+        """Make the folders and read what was recorded.
+
+        Raises:
+            InUse: another service works on the data folder, so its record is not ours to judge.
+            StoreError: the folder cannot be used.
+        """
         try:
+            self._data_dir.mkdir(parents=True, exist_ok=True)
+            check_unused(self._data_dir)
             for folder in (self.incoming, self.offered, self._kept, self._refused):
                 folder.mkdir(parents=True, exist_ok=True)
             raw = (self.folder / FILE).read_bytes() if (self.folder / FILE).exists() else b"{}"

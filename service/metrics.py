@@ -16,6 +16,7 @@ from service.contract.faults import CONDITIONS
 from service.contract.messages import Reason
 from service.contract.signals import OPERATING
 from service.inbox import ShedReason
+from service.swap import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,6 +104,18 @@ class Metrics:
         self.streams = self._gauge("motortwin_streams", "Pages that are served live.")
         self.streams_dropped = Counter(
             "motortwin_streams_dropped", "Live pages dropped because they did not keep up.", registry=self.registry
+        )
+        self.doubted = Counter(
+            "motortwin_time_doubted", "Readings whose time stamps no witness confirmed.", registry=self.registry
+        )
+        self.resets = Counter(
+            "motortwin_filter_resets", "Filters of known motors that started afresh.", registry=self.registry
+        )
+        self.swaps = self._counters(
+            "motortwin_swaps", "Bundles offered at run time, by how that ended.", "result", ENDINGS
+        )
+        self.swap_phase = self._gauges(
+            "motortwin_swap_phase", "1 while a candidate is in the phase.", "phase", ("trial", "shadow", "soak")
         )
         self.model = Info("motortwin_model", "The model bundle in use.", registry=self.registry)
         self.build = Info("motortwin_build", "The service.", registry=self.registry)

@@ -8,21 +8,55 @@ A bundle whose soak did not end, because the service died in it, is refused.
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from service import bundle
 from service.errors import BundleError, StoreError
 from service.ledger import Entry, Ledger
+from service.signature import Trust
+from service.store import InUse
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from service.bundle import Bundle
-    from service.signature import Trust
+    from service.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+
+class Opened(NamedTuple):
+    """What the service starts with; ``fault``: why no new bundle can be taken, None where one can."""
+
+    models: Bundle
+    entry: Entry
+    ledger: Ledger
+    trust: Trust
+    fault: str | None
+
+
 DIED = "the service died while it was on probation"
+
+
+def opened(settings: Settings) -> Opened:
+    """Open the ledger and choose the bundle.
+
+    Raises:
+        InUse: another service works on the data folder.
+        SettingsError: a public key cannot be read.
+        BundleError: there is no bundle that can run.
+    """
+    trust = Trust.of_files(settings.trust.keys, required=settings.trust.require_signature)
+    ledger, fault = Ledger(settings.data_dir), None
+    try:
+        ledger.open()
+    except InUse:
+        raise
+    except StoreError as error:
+        fault = str(error)
+        _log.error("%s", fault)
+    models, entry = first(settings.bundle, ledger, trust)
+    return Opened(models, entry, ledger, trust, fault)
 
 
 def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry]:

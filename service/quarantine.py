@@ -49,4 +49,5 @@ def _joined(first: StepResult, second: StepResult, offset: int) -> StepResult:
         masked=masked,
         failures=[*first.failures, *(replace(item, index=item.index + offset) for item in second.failures)],
         resets=tuple(dict.fromkeys((*first.resets, *second.resets))),
+        doubted=first.doubted + second.doubted,
     )

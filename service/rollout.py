@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from service.ledger import Entry, Ledger
     from service.monitor import Models, Policy
+    from service.settings import SwapSettings
     from service.signature import Trust
     from service.swap import Ending, Phase
 
@@ -52,6 +53,21 @@ class Plan:
     rules: Rules = field(default_factory=Rules)
     limits: Limits = field(default_factory=Limits)
     share: float = 0.25
+
+
+def plan_of(settings: SwapSettings) -> Plan:
+    """The plan that the settings ask for."""
+    rules = Rules(
+        min_readings=settings.min_readings,
+        shadow_max_s=settings.shadow_max_s,
+        soak_s=settings.soak_s,
+        soak_max_s=settings.soak_max_s,
+        max_disagreement=settings.max_disagreement,
+        max_slowdown=settings.max_slowdown,
+        max_alert_ratio=settings.max_alert_ratio,
+    )
+    limits = Limits(start_s=settings.trial_s, memory_mib=settings.trial_memory_mib)
+    return Plan(rules, limits, settings.shadow_share)
 
 
 class Progress(NamedTuple):

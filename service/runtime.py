@@ -4,6 +4,7 @@
 thread         does
 =============  ===========================================================================
 mqtt           owns the socket; puts deliveries into the inbox and leaves notes there
+rollout        tries new bundles (``service.rollout``); changes which one runs
 worker         takes turns (``service.worker``); owns the memory and the store
 main           the API's event loop; reads ``Live`` and metrics, changes nothing
 =============  ===========================================================================
@@ -25,6 +26,7 @@ from service.inbox import Acknowledged, Connected, Inbox
 from service.live import Live
 from service.metrics import Metrics
 from service.mqtt import Link
+from service.rollout import Progress, Rollout, plan_of
 from service.version import VERSION
 from service.voice import Voice, node_availability
 from service.wire import Delivery, Listener, Token, Will
@@ -32,6 +34,7 @@ from service.worker import Worker
 
 if TYPE_CHECKING:
     from service.monitor import Models
+    from service.opening import Opened
     from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -53,28 +56,36 @@ class Condition:
 class Runtime:
     """The running edge without its API."""
 
-    def __init__(self, settings: Settings, models: Models) -> None:
+    def __init__(self, settings: Settings, opened: Opened) -> None:
         self.settings = settings
-        self.models = models
         self.live = Live()
         self.metrics = Metrics()
-        model = models.digest[:12]
+        self.rollout = Rollout(
+            opened.ledger,
+            opened.trust,
+            plan_of(settings.swap),
+            settings.policy.core(),
+            opened.models,
+            opened.entry,
+            self._rolled,
+        )
+        self._opened = opened
         will = Will(
-            topics.node(settings.node, "availability"), lambda: node_availability(settings.node, "offline", model)
+            topics.node(settings.node, "availability"),
+            lambda: node_availability(settings.node, "offline", self._model()),
         )
         # births first: a motor is known before its readings come
         filters = (topics.every_motor("birth"), topics.every_motor("reading"))
         self.link = Link(settings.mqtt, f"motortwin-{settings.node}", filters, will)
         inbox = settings.inbox
         self.inbox = Inbox(inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume)
-        self._voice = Voice(self.link, settings.node, model)
-        self._worker = Worker(settings, models, self.link, self.inbox, self._voice, self.live, self.metrics)
+        self._voice = Voice(self.link, settings.node, self._model)
+        self._worker = Worker(settings, self.rollout, self.link, self.inbox, self._voice, self.live, self.metrics)
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._stopping = threading.Event()
         self._beat_s = time.monotonic()
         self._crash: str | None = None
-        manifest = models.manifest
-        self.metrics.model.info({"name": manifest.name, "version": str(manifest.version), "digest": model})
+        self._tell_model()
         self.metrics.build.info({"version": VERSION})
         outbox = self._worker.memory.outbox
         self.metrics.on_scrape(
@@ -86,6 +97,8 @@ class Runtime:
         self._worker.begin()
         self._beat_s = time.monotonic()
         self._thread.start()
+        if self._opened.fault is None:
+            self.rollout.start()
         self.link.listen(
             Listener(
                 room=lambda: self.inbox.room(time.monotonic()),
@@ -99,6 +112,7 @@ class Runtime:
     def stop(self) -> bool:
         """Finish what has arrived, save, say goodbye; True when that succeeded in time."""
         self._stopping.set()
+        self.rollout.stop()
         self.inbox.wake()
         self._thread.join(_DRAIN_S + _LAST_WORDS_S + 2.0)
         finished = not self._thread.is_alive() and self._crash is None
@@ -124,6 +138,8 @@ class Runtime:
         fault = self.link.fault
         if fault is not None:
             (amiss if self.link.connections else fatal).append(fault)
+        if self._opened.fault is not None:
+            amiss.append(self._opened.fault)
         if self._worker.journal.fault is not None:
             amiss.append(f"nothing is saved: {self._worker.journal.fault}")
         refused = self._worker.memory.outbox.refused
@@ -141,6 +157,27 @@ class Runtime:
             gauge.set(by_condition.get(condition, 0))
         self.metrics.motors_silent.set(silent)
         return self.metrics.exposition()
+
+    @property
+    def models(self) -> Models:
+        """The bundle that runs now."""
+        return self.rollout.models
+
+    def _model(self) -> str:
+        return self.rollout.models.digest[:12]
+
+    def _tell_model(self) -> None:
+        manifest = self.models.manifest
+        self.metrics.model.info({"name": manifest.name, "version": str(manifest.version), "digest": self._model()})
+
+    def _rolled(self, progress: Progress) -> None:
+        """A candidate went a step further; called by the rollout's thread."""
+        for phase, gauge in self.metrics.swap_phase.items():
+            gauge.set(phase == progress.phase)
+        for ending, counter in self.metrics.swaps.items():
+            if ending == progress.phase:
+                counter.inc()
+        self._tell_model()
 
     def _work(self) -> None:
         try:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Birth, Nameplate
 from service.contract.topics import ID_PATTERN
 from service.errors import SettingsError
+from service.window import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,6 +126,7 @@ class HttpSettings(_Table):
     host: Annotated[str, Field(description="address to listen on; 0.0.0.0 for every interface")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0: any free port; it is logged")] = 8080
     max_streams: Annotated[int, Field(ge=1, le=10_000, description="open pages that are served live")] = 64
+
     token: Annotated[
         SecretStr | None, Field(min_length=16, description="who changes something must show it; none: nothing changes")
     ] = None
@@ -187,6 +189,10 @@ class PolicySettings(_Table):
         float, Field(ge=1, le=1000, description="a motor is silent after this many of its intervals")
     ] = 3.0
 
+    def core(self) -> Policy:
+        """What of it the core decides by."""
+        return Policy(self.max_past_s, self.max_future_s, self.unknown_motor)
+
 
 class InboxSettings(_Table):
     """How much may wait inside the service; what exceeds it waits at the broker, for as long as a burst lasts."""
@@ -197,6 +203,42 @@ class InboxSettings(_Table):
         float, Field(ge=0, le=86_400, description="full for longer: newer readings displace older ones of their motor")
     ] = 60.0
     batch: Annotated[int, Field(ge=1, le=4096, description="most readings that one step takes")] = 128
+
+
+class TrustSettings(_Table):
+    """Whose bundles are taken at run time; the installation's own is trusted as part of the installation."""
+
+    keys: Annotated[
+        tuple[Path, ...],
+        Field(description="files with Ed25519 public keys, PEM or base64; in the environment separated by ':'"),
+    ] = ()
+    require_signature: Annotated[bool, Field(description="false: unsigned bundles are taken too")] = True
+
+    @field_validator("keys", mode="before")
+    @classmethod
+    def _separated(cls, raw: Any) -> Any:
+        return tuple(filter(None, raw.split(os.pathsep))) if isinstance(raw, str) else raw
+
+
+class SwapSettings(_Table):
+    """How a new bundle is tried before and after it takes over; see ``service.swap``."""
+
+    min_readings: Annotated[int, Field(ge=1, le=1_000_000, description="fewer decide nothing, shadow and soak")] = 200
+    shadow_max_s: Annotated[float, Field(gt=0, description="longest time beside the running bundle")] = 3600.0
+    shadow_share: Annotated[float, Field(gt=0, le=1, description="of one core, for the shadow")] = 0.25
+    soak_s: Annotated[float, Field(ge=0, description="probation after the swap")] = 600.0
+    soak_max_s: Annotated[float, Field(gt=0, description="probation at most, when readings are few")] = 7200.0
+    max_disagreement: Annotated[float, Field(ge=0, le=1, description="of readings, in diagnosis or alarm")] = 0.10
+    max_slowdown: Annotated[float, Field(ge=1, description="of the graphs, and of a reading's p95")] = 3.0
+    max_alert_ratio: Annotated[float, Field(ge=1, description="of alerts opened; five more are forgiven")] = 3.0
+    trial_s: Annotated[float, Field(gt=0, le=600, description="for loading a bundle and its golden vectors")] = 60.0
+    trial_memory_mib: Annotated[int, Field(ge=512, le=65_536, description="address space of the trial process")] = 1024
+
+
+class WatchdogSettings(_Table):
+    """When the service gives itself up, to be started again."""
+
+    step_s: Annotated[float, Field(ge=0.5, le=3600, description="longest time that judging one batch may take")] = 5.0
 
 
 class MotorSettings(_Table):
@@ -242,6 +284,9 @@ class Settings(_Table):
     http: HttpSettings = HttpSettings()
     policy: PolicySettings = PolicySettings()
     inbox: InboxSettings = InboxSettings()
+    trust: TrustSettings = TrustSettings()
+    swap: SwapSettings = SwapSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
     historian: HistorianSettings = HistorianSettings()
     money: MoneySettings = MoneySettings()
     motors: dict[Annotated[str, Field(pattern=ID_PATTERN)], MotorSettings] = {}

@@ -193,15 +193,8 @@ class Store:
             raise
 
     def _take_lock(self) -> None:
-        if self._lock is not None:
-            return
-        descriptor = os.open(self._folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise InUse(f"data_dir {self._folder} is in use by another motortwin; stop it or set another") from error
-        self._lock = descriptor
+        if self._lock is None:
+            self._lock = _locked(self._folder)
 
     def _drop_connection(self) -> None:
         if self._connection is not None:
@@ -224,6 +217,21 @@ class Store:
             except OSError as failure:
                 raise StoreError(f"{source} is damaged and cannot be moved aside: {failure.strerror}") from failure
         _log.error("%s is damaged (%s); moved aside to %s", self._path, error, target.name)
+
+
+def check_unused(folder: Path) -> None:
+    """Raises ``InUse`` where another service holds this folder's lock, ``OSError`` where it cannot be looked at."""
+    os.close(_locked(folder))
+
+
+def _locked(folder: Path) -> int:
+    descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise InUse(f"data_dir {folder} is in use by another motortwin; stop it or set another") from error
+    return descriptor
 
 
 def _is_corrupt(error: sqlite3.Error) -> bool:

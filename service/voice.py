@@ -11,6 +11,8 @@ from service.rejections import Rejections
 from service.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.contract.codec import Refused
     from service.mqtt import Link
 
@@ -23,7 +25,7 @@ def node_availability(node: str, state: Literal["online", "offline"], model: str
 class Voice:
     """Encodes and publishes; what cannot be sent at once is not kept, for newer values follow."""
 
-    def __init__(self, link: Link, node: str, model: str) -> None:
+    def __init__(self, link: Link, node: str, model: Callable[[], str]) -> None:
         self._link = link
         self._node = node
         self._model = model
@@ -44,7 +46,7 @@ class Voice:
 
     def node(self, state: Literal["online", "offline"]) -> None:
         """Publish whether this edge lives, retained."""
-        payload = node_availability(self._node, state, self._model)
+        payload = node_availability(self._node, state, self._model())
         self._link.publish(topics.node(self._node, "availability"), payload, qos=1, retain=True)
 
     def rejection(self, topic: str, refused: Refused) -> None:

@@ -25,6 +25,7 @@ from service.journal import Journal
 from service.memory import Memory
 from service.presence import Presence
 from service.quarantine import step_around
+from service.steady import Steady
 from service.store import Changes, Restored, Store
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ if TYPE_CHECKING:
     from service.inbox import Inbox
     from service.live import Live
     from service.metrics import Metrics
-    from service.monitor import FleetState, Models, StepResult
+    from service.monitor import FleetState, StepResult
     from service.mqtt import Link
+    from service.rollout import Rollout
     from service.settings import Settings
     from service.voice import Voice
     from service.wire import Delivery
@@ -50,20 +52,18 @@ class Worker:
     """What follows from a batch of deliveries, in order."""
 
     def __init__(
-        self, settings: Settings, models: Models, link: Link, inbox: Inbox, voice: Voice, live: Live, metrics: Metrics
+        self, settings: Settings, rollout: Rollout, link: Link, inbox: Inbox, voice: Voice, live: Live, metrics: Metrics
     ) -> None:
         self._batch = settings.inbox.batch
-        self._models = models
+        self._rollout = rollout
+        self._steady = Steady()
         self._link = link
         self._inbox = inbox
         self._voice = voice
         self._live = live
         self._metrics = metrics
-        policy = settings.policy
-        self._policy = monitor.Policy(
-            max_past_s=policy.max_past_s, max_future_s=policy.max_future_s, unknown_motor=policy.unknown_motor
-        )
-        self._presence = Presence(policy.silence_factor)
+        self._policy = settings.policy.core()
+        self._presence = Presence(settings.policy.silence_factor)
         self.memory = Memory({motor: table.birth(motor) for motor, table in settings.motors.items()})
         self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
         self._welcomed = False
@@ -125,11 +125,25 @@ class Worker:
         metrics.stage["decode"].observe(decoded - started)
         if not readings:
             return
-        now_ts_s = time.time()
-        result, poisons = step_around(
-            lambda state, some: self._step(state, some, now_ts_s), self.memory.state, readings
-        )
+        now_ts_s, moment = time.time(), self._steady.now()
+        models, before, profiles = self._rollout.models, self.memory.state, self.memory.registry.profiles
+
+        def step(state: FleetState, some: Sequence[Reading]) -> StepResult:
+            return monitor.step(state, some, profiles, models, now_ts_s=now_ts_s, policy=self._policy, moment=moment)
+
+        result, poisons = step_around(step, before, readings)
         stepped = clock()
+        self._rollout.tap.put(
+            models,
+            before,
+            readings,
+            profiles,
+            result,
+            failures=len(result.failures) + len(poisons),
+            step_s=stepped - decoded,
+            now_ts_s=now_ts_s,
+            moment=moment,
+        )
         metrics.stage["step"].observe(stepped - decoded)
         metrics.batch.observe(len(readings))
         for poison in poisons:
@@ -138,16 +152,14 @@ class Worker:
             self._refuse(origins[refusal.index], refusal.refused)
         for signal, count in result.masked.items():
             metrics.masked[signal].inc(count)
+        metrics.doubted.inc(result.doubted)
+        metrics.resets.inc(len(result.resets))
         self._note_failures(result, [poison.error for poison in poisons])
         self._publish(result.health, readings, origins, now_ts_s)
         metrics.stage["publish"].observe(clock() - stepped)
         self.memory.take(result, changes)
         self._count_alerts(result.alerts)
         self._live.update([(health, now_ts_s) for health in result.health], result.alerts)
-
-    def _step(self, state: FleetState, readings: Sequence[Reading], now_ts_s: float) -> StepResult:
-        profiles = self.memory.registry.profiles
-        return monitor.step(state, readings, profiles, self._models, now_ts_s=now_ts_s, policy=self._policy)
 
     def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
         """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""
