@@ -22,6 +22,10 @@ voice      health, availability and rejections as they are published
 rejections which refusals are described, which only counted
 store      what must survive a power cut (SQLite, WAL)
 journal    the store, tried until it works
+historian  samples, alerts and notes, kept for later (a thread and a file of its own)
+archive    the historian's file: written, thinned, exported
+vibration  windows as people look at them: RMS values, spectra, the last one of each motor
+money      what stops cost, from alerts and notes
 live       what pages and programs see
 api        FastAPI: live/ready, motors, alerts, metrics, live stream, the web page
 metrics    every Prometheus metric
