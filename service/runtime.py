@@ -5,7 +5,9 @@ thread         does
 =============  ===========================================================================
 mqtt           owns the socket; puts deliveries into the inbox and leaves notes there
 rollout        tries new bundles (``service.rollout``); changes which one runs
+watchdog       gives the process up when a step takes too long (``service.watchdog``)
 worker         takes turns (``service.worker``); owns the memory and the store
+historian      writes what the worker hands over (``service.historian``)
 main           the API's event loop; reads ``Live`` and metrics, changes nothing
 =============  ===========================================================================
 
@@ -20,8 +22,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from service.contract import topics
 from service.contract.messages import MAX_PAYLOAD_BYTES
+from service.flight import Flight
+from service.historian import Historian
 from service.inbox import Acknowledged, Connected, Inbox
 from service.live import Live
 from service.metrics import Metrics
@@ -29,6 +35,7 @@ from service.mqtt import Link
 from service.rollout import Progress, Rollout, plan_of
 from service.version import VERSION
 from service.voice import Voice, node_availability
+from service.watchdog import Watchdog, heartbeat
 from service.wire import Delivery, Listener, Token, Will
 from service.worker import Worker
 
@@ -70,6 +77,7 @@ class Runtime:
             self._rolled,
         )
         self._opened = opened
+        self._watchdog = Watchdog(Flight(settings.data_dir), settings.watchdog.step_s, heartbeat())
         will = Will(
             topics.node(settings.node, "availability"),
             lambda: node_availability(settings.node, "offline", self._model()),
@@ -80,7 +88,18 @@ class Runtime:
         inbox = settings.inbox
         self.inbox = Inbox(inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume)
         self._voice = Voice(self.link, settings.node, self._model)
-        self._worker = Worker(settings, self.rollout, self.link, self.inbox, self._voice, self.live, self.metrics)
+        self.historian = Historian(settings.data_dir, settings.historian, self.metrics)
+        self._worker = Worker(
+            settings,
+            self.rollout,
+            self._watchdog,
+            self.link,
+            self.inbox,
+            self._voice,
+            self.live,
+            self.historian,
+            self.metrics,
+        )
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._stopping = threading.Event()
         self._beat_s = time.monotonic()
@@ -95,8 +114,10 @@ class Runtime:
     def start(self) -> None:
         """Read what was stored and begin; raises ``InUse`` or ``NewerSchema``."""
         self._worker.begin()
+        self.historian.start()
         self._beat_s = time.monotonic()
         self._thread.start()
+        self._watchdog.start()
         if self._opened.fault is None:
             self.rollout.start()
         self.link.listen(
@@ -120,6 +141,8 @@ class Runtime:
         self.link.close()
         if not self._thread.is_alive():
             self._worker.finish()
+        self.historian.stop()
+        self._watchdog.stop()
         return finished
 
     @property
@@ -142,11 +165,20 @@ class Runtime:
             amiss.append(self._opened.fault)
         if self._worker.journal.fault is not None:
             amiss.append(f"nothing is saved: {self._worker.journal.fault}")
+        if self.historian.fault is not None:
+            amiss.append(f"no history is kept: {self.historian.fault}")
         refused = self._worker.memory.outbox.refused
         if refused:
             amiss.append(f"the broker refuses {refused} alerts: allow this client to publish them")
         status: Literal["ready", "degraded", "unready"] = "unready" if fatal else "degraded" if amiss else "ready"
         return Condition(status, (*fatal, *amiss))
+
+    def filter_state(self, motor: str) -> dict[str, float]:
+        """What the health filter holds of a motor, by the manifest's names; empty for a motor it does not know."""
+        state, spec = self._worker.memory.state.get(motor), self.models.manifest.health
+        if state is None or state.schema_id != spec.schema_id:
+            return {}
+        return dict(zip(spec.state_names, np.frombuffer(state.x).tolist(), strict=True))
 
     def exposition(self) -> bytes:
         """The metrics as text, with the fleet counted now."""

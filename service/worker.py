@@ -29,8 +29,9 @@ from service.steady import Steady
 from service.store import Changes, Restored, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
+    from service.historian import Historian
     from service.inbox import Inbox
     from service.live import Live
     from service.metrics import Metrics
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from service.rollout import Rollout
     from service.settings import Settings
     from service.voice import Voice
+    from service.watchdog import Watchdog
     from service.wire import Delivery
 
 _log = logging.getLogger(__name__)
@@ -52,15 +54,26 @@ class Worker:
     """What follows from a batch of deliveries, in order."""
 
     def __init__(
-        self, settings: Settings, rollout: Rollout, link: Link, inbox: Inbox, voice: Voice, live: Live, metrics: Metrics
+        self,
+        settings: Settings,
+        rollout: Rollout,
+        watchdog: Watchdog,
+        link: Link,
+        inbox: Inbox,
+        voice: Voice,
+        live: Live,
+        historian: Historian,
+        metrics: Metrics,
     ) -> None:
         self._batch = settings.inbox.batch
         self._rollout = rollout
+        self._watchdog = watchdog
         self._steady = Steady()
         self._link = link
         self._inbox = inbox
         self._voice = voice
         self._live = live
+        self._historian = historian
         self._metrics = metrics
         self._policy = settings.policy.core()
         self._presence = Presence(settings.policy.silence_factor)
@@ -129,7 +142,10 @@ class Worker:
         models, before, profiles = self._rollout.models, self.memory.state, self.memory.registry.profiles
 
         def step(state: FleetState, some: Sequence[Reading]) -> StepResult:
-            return monitor.step(state, some, profiles, models, now_ts_s=now_ts_s, policy=self._policy, moment=moment)
+            with self._watchdog.over(some):
+                return monitor.step(
+                    state, some, profiles, models, now_ts_s=now_ts_s, policy=self._policy, moment=moment
+                )
 
         result, poisons = step_around(step, before, readings)
         stepped = clock()
@@ -160,6 +176,7 @@ class Worker:
         self.memory.take(result, changes)
         self._count_alerts(result.alerts)
         self._live.update([(health, now_ts_s) for health in result.health], result.alerts)
+        self._historian.take(result.health, readings, now_ts_s)
 
     def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
         """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""
@@ -199,6 +216,7 @@ class Worker:
         self._count_alerts(alerts)
         self._live.update([], alerts)
         self._live.retire(motor)
+        self._historian.retire(motor)
         self._presence.forget(motor)
         self._voice.forget(motor)
         _log.info("%s is retired: %s", motor, reason)
@@ -291,7 +309,9 @@ class Worker:
                 healths.append((Health.model_validate_json(payload), memory.heard_ts_s[motor]))
             except ValidationError:
                 _log.warning("the stored health of %s cannot be read; it comes anew with the next reading", motor)
-        self._live.update(healths, monitor.open_alerts(memory.state))
+        standing = monitor.open_alerts(memory.state)
+        self._live.update(healths, standing)
+        self._historian.heed(standing)
         return changes
 
     def _heed_notes(self, changes: Changes, now_s: float) -> None:
@@ -326,7 +346,8 @@ class Worker:
         self._link.subscribe(topics.EVERY_ALERT)
         self._strays_until_s = now_s + _STRAYS_WITHIN_S
 
-    def _count_alerts(self, alerts: Iterable[Alert]) -> None:
+    def _count_alerts(self, alerts: Sequence[Alert]) -> None:
+        self._historian.heed(alerts)
         for alert in alerts:
             self._metrics.alerts[alert.condition, alert.state].inc()
 
