@@ -1,6 +1,7 @@
 """``python -m service``: the edge from the command line.
 
-Exit codes: 0 done, 1 unhealthy or not finished in time, 2 usage or settings, 3 model bundle, 4 data folder.
+Exit codes: 0 done, 1 unhealthy or not finished in time, 2 usage or settings, 3 model bundle, 4 data folder,
+75 gave itself up because a graph hung: start it again.
 """
 
 # ruff: noqa: PLC0415 - every mode imports only what it needs, so that a health check is quick
@@ -36,6 +37,10 @@ _HEALTHCHECK_S = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit code."""
     options = _parser().parse_args(arguments)
+    if options.supervise:
+        from service import supervisor
+
+        return supervisor.supervise([] if options.config is None else ["--config", str(options.config)])
     try:
         from service import settings
 
@@ -59,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     modes.add_argument("--show-settings", action="store_true", help="print the settings, secrets hidden, and exit")
     modes.add_argument("--self-test", action="store_true", help="prove bundle and data folder on this machine and exit")
     modes.add_argument("--healthcheck", action="store_true", help="ask the running service whether it is ready")
+    modes.add_argument("--supervise", action="store_true", help="run, and start again whenever it dies")
     modes.add_argument("--version", action="version", version=f"motortwin {VERSION}")
     return parser
 

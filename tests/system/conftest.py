@@ -60,6 +60,7 @@ class Edge:
             "MOTORTWIN_HTTP_PORT": "0",
             "MOTORTWIN_MQTT_RETRY_MAX_S": "1",
         }
+        self.arguments: tuple[str, ...] = ()
         self.process: subprocess.Popen[bytes] | None = None
         self.address = ""
 
@@ -73,7 +74,11 @@ class Edge:
         self.log.write_bytes(b"")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "service"], cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                [sys.executable, "-m", "service", *self.arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
             )
         self.address = wait_until(self._page, f"the edge's page; log:\n{self.log.read_text()}")
         if ready:
