@@ -7,11 +7,13 @@ spectrum     taper, factored FFT, squared-envelope spectrum: torch modules that 
 features     shaft and bearing orders, impulsiveness, levels, heat: named features of a window, part of the graphs
 anomaly      autoencoder on healthy machines, calibrated score, contribution by group
 classifier   probability and severity of every fault, by family of faults; calibration
+heat         what heat a load should make: shared by features and filter
 health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life
 data         windows of the twin, made rougher than the twin makes them, split by motor
 train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
+score        a recording through the shipped bundle and the edge's own core
 gan          rare failures, made and judged
 ============ =====================================================================================================
 

@@ -145,6 +145,7 @@ class Network(nn.Module):
     gain: Tensor
     bias: Tensor
     is_bearing: Tensor
+    is_mechanical: Tensor
     start: Tensor
     slope: Tensor
 
@@ -155,6 +156,8 @@ class Network(nn.Module):
         self.register_buffer("order", torch.tensor([flat.index(fault) for fault in CLASSES]))
         self.register_buffer("gain", torch.ones(len(CLASSES)))
         self.register_buffer("bias", torch.zeros(len(CLASSES)))
+        mechanical = FAMILIES[1].faults
+        self.register_buffer("is_mechanical", torch.tensor([float(fault in mechanical) for fault in CLASSES]))
         self.register_buffer("start", torch.zeros(len(CLASSES)))
         self.register_buffer("slope", torch.ones(len(CLASSES)))
         self.register_buffer("is_bearing", torch.tensor([float(fault in BEARING_FAULTS) for fault in CLASSES]))
@@ -172,10 +175,12 @@ class Network(nn.Module):
         return logit, torch.cat([pair[1] for pair in pairs], dim=1)[:, self.order]
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Probability ``(B, C)`` and severity ``(B,)``; a bearing fault is never named without geometry and speed."""
+        """Probability ``(B, C)`` and severity ``(B,)``; no fault is named without what it is told by."""
         logit, severity = self.logits(features)
-        has_bearing = features[:, INDEX["has_bearing"]].unsqueeze(1)
-        probability = torch.sigmoid(logit * self.gain + self.bias) * (1.0 - self.is_bearing * (1.0 - has_bearing))
+        no_bearing = 1.0 - features[:, INDEX["has_bearing"]].unsqueeze(1)
+        no_order = 1.0 - features[:, INDEX["has_order"]].unsqueeze(1)
+        told = (1.0 - self.is_bearing * no_bearing) * (1.0 - self.is_mechanical * no_order)
+        probability = torch.sigmoid(logit * self.gain + self.bias) * told
         present = torch.clamp(4.0 * probability - 2.0, 0.0, 1.0)
         grown = torch.clamp((severity - self.start) * self.slope, 0.02, 1.0)
         return probability, (grown * present).amax(dim=1)

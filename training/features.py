@@ -97,6 +97,9 @@ COMBS: tuple[tuple[str, tuple[str, ...]], ...] = (
 EDGES_HZ: tuple[float, ...] = (10.0, 60.0, 200.0, 500.0, 1000.0, 2000.0, 3500.0, 5000.0)
 """Edges of the bands whose share of the power is a feature."""
 
+SILENT_M_S2 = 1e-4
+"""A channel with less RMS than this is dead: no accelerometer is so quiet, and rounding of a mean may be that loud."""
+
 BACKGROUND = 16
 """Bins in a block of the background, which is a line through means over two neighbouring blocks."""
 WHITENING = 32
@@ -229,6 +232,8 @@ class Features(nn.Module):
         re, im = self.spectrum(tapered)
         power = re * re + im * im
         shaft_hz, has_order = self._shaft(operating, nameplate)
+        # A channel that does not move shows no orders, whatever the shaft does.
+        has_order = has_order * torch.clamp(rms / SILENT_M_S2 - 1.0, 0.0, 1.0)
         vibration = [
             *self._shaft_orders(power, rms, count, shaft_hz, spacing_hz, has_order),
             *self._envelopes(re, im, power, count, shaft_hz / spacing_hz, has_order, nameplate),

@@ -104,6 +104,12 @@ def test_nothing_known_and_nothing_moving_is_still_finite() -> None:
     assert got["has_order"] == got["has_bearing"] == 0.0
 
 
+@pytest.mark.parametrize("constant", [0.0, 9.81])
+def test_a_dead_channel_has_no_orders(constant: float) -> None:
+    got = features(np.full(4096, constant))
+    assert got["has_order"] == got["has_bearing"] == 0.0
+
+
 def test_a_motor_at_rest_has_no_orders() -> None:
     got = features(np.random.default_rng(0).standard_normal(4096), operating={"speed_rpm": 0.0})
     assert got["has_order"] == got["has_bearing"] == got["order_1_ratio"] == 0.0

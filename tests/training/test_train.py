@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from service import bundle as edge
-from service.contract.manifest import Manifest
+from service.contract.faults import ANOMALY
+from service.contract.manifest import AlarmSpec, Manifest
 from service.errors import BundleError
 from training import anomaly, bundle, classifier, data, health
 from training.__main__ import main
@@ -19,6 +20,8 @@ from training.features import INDEX, NAMES, Features
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from simulator.dataset import Windows
 
 pytestmark = pytest.mark.training
 
@@ -56,20 +59,21 @@ def test_golden_vectors_hold_missing_values_and_short_windows(trained: tuple[Pat
         assert np.isfinite(vectors["health.state_next"]).all()
 
 
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> tuple[bundle.Models, edge.Bundle]:
+    """Modules with random weights, and what the edge made of them."""
+    folder = tmp_path_factory.mktemp("untrained") / "models"
+    models = _models()
+    bundle.write(folder, models, _golden(), alarms=_alarms(), seed=1, training={}, metrics={})
+    return models, edge.load(folder)
+
+
 @pytest.mark.parametrize("graph", ["anomaly", "classifier", "health"])
-def test_torch_and_runtime_agree_on_new_windows(graph: str, tmp_path: Path) -> None:
-    torch.manual_seed(1)
-    models = bundle.Models(
-        anomaly.Anomaly(Features(), anomaly.Autoencoder()).eval(),
-        classifier.Classifier(Features(), classifier.Network()).eval(),
-        health.Health().eval(),
-    )
-    alarms = dict.fromkeys(("anomaly", *CLASSES), _alarm())
-    golden = data.windows(4, seed=1, healthy_share=0.5)
-    bundle.write(tmp_path / "models", models, golden, alarms=alarms, seed=1, training={}, metrics={})
+def test_torch_and_runtime_agree_on_new_windows(graph: str, untrained: tuple[bundle.Models, edge.Bundle]) -> None:
+    models, loaded = untrained
     sample = data.windows(64, seed=2, healthy_share=0.3)
     feeds = bundle.health_feeds(sample) if graph == "health" else bundle.window_feeds(sample)
-    found = edge.load(tmp_path / "models").run(graph, feeds)  # type: ignore[arg-type]
+    found = loaded.run(graph, feeds)  # type: ignore[arg-type]
     with torch.no_grad():
         wanted = getattr(models, graph)(*(torch.from_numpy(np.ascontiguousarray(v)) for v in feeds.values()))
     for (name, got), target in zip(found.items(), wanted, strict=True):
@@ -96,21 +100,8 @@ def test_a_bundle_that_the_edge_refuses_leaves_the_old_one_alone(
         raise BundleError(f"refused, prove={prove}")
 
     monkeypatch.setattr(edge, "load", refuse)
-    models = bundle.Models(
-        anomaly.Anomaly(Features(), anomaly.Autoencoder()).eval(),
-        classifier.Classifier(Features(), classifier.Network()).eval(),
-        health.Health().eval(),
-    )
     with pytest.raises(BundleError, match="refused"):
-        bundle.write(
-            folder,
-            models,
-            data.windows(4, seed=1, healthy_share=0.5),
-            alarms=dict.fromkeys(("anomaly", *CLASSES), _alarm()),
-            seed=1,
-            training={},
-            metrics={},
-        )
+        bundle.write(folder, _models(), _golden(), alarms=_alarms(), seed=1, training={}, metrics={})
     assert (folder / "manifest.json").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 
@@ -119,7 +110,7 @@ def test_without_geometry_no_bearing_fault_has_any_probability() -> None:
     torch.manual_seed(0)
     network = classifier.Network().eval()
     features = torch.randn(64, len(NAMES))
-    features[:, INDEX["has_bearing"]] = 0.0
+    features[:, INDEX["has_bearing"]], features[:, INDEX["has_order"]] = 0.0, 1.0
     probability, _ = network(features)
     assert (probability[:, :4] == 0.0).all()
     assert (probability[:, 4:] > 0.0).all()
@@ -147,5 +138,19 @@ def test_an_impossible_folder_is_one_line(tmp_path: Path, capsys: pytest.Capture
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
-def _alarm() -> bundle.AlarmSpec:
-    return bundle.AlarmSpec(open_at=0.5, clear_at=0.3, open_hits=3, span=4, clear_after=6)
+def _models() -> bundle.Models:
+    torch.manual_seed(1)
+    return bundle.Models(
+        anomaly.Anomaly(Features(), anomaly.Autoencoder()).eval(),
+        classifier.Classifier(Features(), classifier.Network()).eval(),
+        health.Health().eval(),
+    )
+
+
+def _golden() -> Windows:
+    return data.windows(4, seed=1, healthy_share=0.5)
+
+
+def _alarms() -> dict[str, AlarmSpec]:
+    alarm = AlarmSpec(open_at=0.5, clear_at=0.3, open_hits=3, span=4, clear_after=6)
+    return dict.fromkeys((ANOMALY, *CLASSES), alarm)
