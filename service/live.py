@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from service.contract.messages import Alert, Health
+    from service.historian import Note
     from service.monitor import Profile
 
 _KEPT = 256
@@ -56,7 +57,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What changed after a number: motors, alert messages in order, ids of motors that left.
+    """What changed after a number: motors, alert messages in order, ids of motors that left, what people noted.
 
     ``full``: this is the whole picture; what a reader had before is void.
     """
@@ -66,6 +67,7 @@ class News:
     motors: list[Seen]
     alerts: list[Alert]
     gone: list[str]
+    notes: list[Note]
 
 
 class Live:
@@ -77,6 +79,7 @@ class Live:
         self._cleared: deque[Alert] = deque(maxlen=_KEPT)
         self._alerts: deque[tuple[int, Alert]] = deque(maxlen=_KEPT)
         self._gone: deque[tuple[int, str]] = deque(maxlen=_KEPT)
+        self._notes: deque[tuple[int, Note]] = deque(maxlen=_KEPT)
         self._change = 1
 
     @property
@@ -117,6 +120,11 @@ class Live:
             if seen is not None:
                 self._motors[motor] = replace(seen, availability=state, change=self._next())
 
+    def note(self, note: Note) -> None:
+        """Somebody said something of an alert."""
+        with self._lock:
+            self._notes.append((self._next(), note))
+
     def motors(self) -> list[Seen]:
         """Every motor, by id."""
         with self._lock:
@@ -139,12 +147,13 @@ class Live:
         """What changed after ``after`` (0: everything)."""
         with self._lock:
             change = self._change
-            forgotten = [log[0][0] for log in (self._gone, self._alerts) if len(log) == _KEPT]
+            forgotten = [log[0][0] for log in (self._gone, self._alerts, self._notes) if len(log) == _KEPT]
             full = after == 0 or any(after < oldest - 1 for oldest in forgotten)
             motors = [seen for seen in self._motors.values() if full or seen.change > after]
             alerts = [] if full else [alert for number, alert in self._alerts if number > after]
             gone = [] if full else [motor for number, motor in self._gone if number > after]
-        return News(change, full, motors, alerts, gone)
+            notes = [] if full else [note for number, note in self._notes if number > after]
+        return News(change, full, motors, alerts, gone, notes)
 
     def counts(self) -> tuple[dict[str, int], dict[str, int], int]:
         """Motors by state (``unheard`` before the first reading), open alerts by condition, silent motors."""

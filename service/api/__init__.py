@@ -1,10 +1,13 @@
-"""HTTP: what people and programs ask the edge. Read-only; it never waits for the worker.
+"""HTTP: what people and programs ask the edge. It never waits for the worker.
 
 ========= ==========================================================================
 module    responsibility
 ========= ==========================================================================
 documents the shapes of the answers
 routes    health, motors, alerts, model, metrics, the page
+past      history, last windows, alerts and notes, money: what the historian holds
+access    who may change something
+answers   answers in one form
 stream    server-sent events: the live picture, bounded per reader
 shield    security headers and size limits around everything
 server    uvicorn inside our process, without its signal handling

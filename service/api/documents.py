@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.messages import Alert, Health  # noqa: TC001 - pydantic reads annotations at run time
+from service.rollout import Progress  # noqa: TC001 - as above
+from service.swap import Phase  # noqa: TC001 - as above
 
 
 class _Document(BaseModel):
@@ -60,6 +62,9 @@ class MotorDetail(Motor):
     """One motor with what the models know of it."""
 
     nameplate: dict[str, float | None]
+    rated_power_w: float | None
+    zones_mm_s: Annotated[tuple[float, float, float], Field(description="velocity RMS, A/B, B/C, C/D, ISO 20816-1")]
+    filter: Annotated[dict[str, float], Field(description="the health filter's state by the manifest's names")]
     open_alerts: tuple[Alert, ...]
 
 
@@ -69,10 +74,58 @@ class Motors(_Document):
     motors: tuple[Motor, ...]
 
 
+class NewNote(_Document):
+    """What somebody says of an alert."""
+
+    kind: Literal["acknowledged", "repaired", "false_alarm", "comment"]
+    by: Annotated[str, Field(min_length=1, max_length=80, description="who says it")]
+    text: Annotated[str, Field(max_length=1000)] = ""
+
+
+class SavedNote(NewNote):
+    """A note as it is kept."""
+
+    alert: str
+    ts_s: float
+
+
 class Alerts(_Document):
-    """Open alerts, newest first, then (if asked for) those that ended lately."""
+    """Open alerts, newest first, then (if asked for) those that ended lately; and what was said of them."""
 
     alerts: tuple[Alert, ...]
+    notes: tuple[SavedNote, ...]
+
+
+class Candidate(_Document):
+    """A bundle that was offered at run time: the one on its way, or the last one."""
+
+    name: str
+    version: int
+    release: int
+    digest: str | None
+    phase: Phase
+    reason: str
+    shadow_readings: int
+    disagreement: float
+    slowdown: float
+    soak_readings: int
+
+    @classmethod
+    def of(cls, progress: Progress) -> Candidate:
+        """What the rollout says of it."""
+        seen = progress.shadow
+        return cls(
+            name=progress.name,
+            version=progress.version,
+            release=progress.release,
+            digest=progress.digest,
+            phase=progress.phase,
+            reason=progress.reason,
+            shadow_readings=seen.readings,
+            disagreement=round(seen.disagreement, 4),
+            slowdown=round(seen.slowdown, 2),
+            soak_readings=progress.soaked,
+        )
 
 
 class Model(_Document):
@@ -87,3 +140,83 @@ class Model(_Document):
     fs_hz: tuple[float, float]
     training: dict[str, str]
     metrics: dict[str, float]
+    release: int
+    candidate: Candidate | None
+
+
+class History(_Document):
+    """A motor's past, thinned to one point a step: the worst of most columns, the mean of the rest."""
+
+    motor: str
+    from_ts_s: float
+    to_ts_s: float
+    step_s: float
+    columns: dict[str, tuple[float | None, ...]]
+
+
+class Window(_Document):
+    """A motor's last vibration window on its strongest axis, with spectra and the frequencies to look for."""
+
+    motor: str
+    ts_s: float
+    speed_rpm: float | None
+    speed_measured: bool
+    marks_hz: dict[str, float]
+    axis: str
+    fs_hz: float
+    accel_m_s2: tuple[float, ...]
+    spectrum: tuple[float, ...]
+    spectrum_step_hz: float
+    envelope: tuple[float, ...]
+    envelope_step_hz: float
+    envelope_band_hz: tuple[float, float]
+
+
+class PastAlert(_Document):
+    """An alert as the historian holds it, with what was said of it."""
+
+    id: str
+    motor: str
+    condition: str
+    state: Literal["open", "update", "clear"]
+    revision: int
+    opened_ts_s: float
+    ts_s: float
+    heard_ts_s: float
+    severity: float | None
+    probability: float | None
+    anomaly: float | None
+    rul_h: float | None
+    reason: str
+    model: str
+    notes: tuple[SavedNote, ...]
+
+
+class PastAlerts(_Document):
+    """A motor's alerts, newest first."""
+
+    alerts: tuple[PastAlert, ...]
+
+
+class Money(_Document):
+    """Sums, the formulas, and what they were counted from."""
+
+    currency: str
+    price_per_min: float
+    unplanned_stop_min: float
+    planned_stop_min: float
+    motors_at_risk: tuple[str, ...]
+    cost_at_risk: float
+    cost_at_risk_formula: str
+    repairs: int
+    downtime_avoided_min: float
+    cost_avoided: float
+    cost_avoided_formula: str
+
+
+class Site(_Document):
+    """What the page needs to know of this edge."""
+
+    node: str
+    version: str
+    changes: Annotated[bool, Field(description="whether a token is set, so that something can be changed with it")]

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import sqlite3
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import FastAPI, Header
 from fastapi.exceptions import RequestValidationError
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from service import metrics
-from service.api import documents
+from service import metrics, vibration
+from service.api import documents, past
+from service.api.answers import answer, unknown_motor
 from service.api.shield import Shield, failure
 from service.api.stream import Streams
 from service.version import VERSION
@@ -27,7 +29,7 @@ PAGE = Path(__file__).parent.parent / "page"
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 _REMEDIES = {
     404: "see /openapi.json for what there is",
-    405: "the API is read-only: use GET",
+    405: "see /openapi.json for what this address takes",
 }
 
 
@@ -46,6 +48,7 @@ def create(runtime: Runtime) -> FastAPI:
     _errors(app)
     _health(app, runtime)
     _fleet(app, runtime, streams)
+    past.add(app, runtime)
 
     @app.get("/metrics", include_in_schema=False)
     def exposition() -> Response:
@@ -57,10 +60,6 @@ def create(runtime: Runtime) -> FastAPI:
 
     app.mount("/page", StaticFiles(directory=PAGE), name="page")
     return app
-
-
-def _json(document: Any, status: int = 200) -> Response:
-    return Response(to_json(document), status, media_type="application/json", headers={"cache-control": "no-store"})
 
 
 def _errors(app: FastAPI) -> None:
@@ -85,19 +84,19 @@ def _health(app: FastAPI, runtime: Runtime) -> None:
     @app.get("/health/live", response_model=documents.Liveness, responses={503: {"model": documents.Liveness}})
     def live() -> Response:
         if runtime.alive:
-            return _json(documents.Liveness(status="live"))
-        return _json(documents.Liveness(status="dead", reasons=runtime.condition().reasons), 503)
+            return answer(documents.Liveness(status="live"))
+        return answer(documents.Liveness(status="dead", reasons=runtime.condition().reasons), 503)
 
     @app.get("/health/ready", response_model=documents.Readiness, responses={503: {"model": documents.Readiness}})
     def ready() -> Response:
         condition = runtime.condition()
-        answer = documents.Readiness(
+        readiness = documents.Readiness(
             status=condition.status,
             reasons=condition.reasons,
             mqtt_protocol=runtime.link.protocol,
             version=VERSION,
         )
-        return _json(answer, 503 if condition.status == "unready" else 200)
+        return answer(readiness, 503 if condition.status == "unready" else 200)
 
 
 def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
@@ -105,35 +104,55 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
 
     @app.get("/v1/motors", response_model=documents.Motors)
     def motors() -> Response:
-        return _json({"motors": [seen.document() for seen in live.motors()]})
+        return answer({"motors": [seen.document() for seen in live.motors()]})
 
     @app.get("/v1/motors/{motor}", response_model=documents.MotorDetail)
     def motor(motor: str) -> Response:
         seen = live.motor(motor)
         if seen is None:
-            remedy = "publish a retained birth message for it, or add it to the edge's TOML"
-            return failure(404, "unknown_motor", "no motor has this id", remedy)
-        detail = {"nameplate": seen.nameplate(), "open_alerts": list(seen.alerts.values())}
-        return _json(seen.document() | detail)
+            return unknown_motor()
+        power_w = seen.profile.rated_power_w
+        detail = {
+            "nameplate": seen.nameplate(),
+            "rated_power_w": None if math.isnan(power_w) else power_w,
+            "zones_mm_s": vibration.zones_mm_s(power_w),
+            "filter": runtime.filter_state(motor),
+            "open_alerts": list(seen.alerts.values()),
+        }
+        return answer(seen.document() | detail)
 
     @app.get("/v1/alerts", response_model=documents.Alerts)
     def alerts(*, cleared: bool = False) -> Response:
-        return _json({"alerts": live.alerts(cleared=cleared)})
+        found = live.alerts(cleared=cleared)
+        try:
+            notes = runtime.historian.archive.notes([alert.id for alert in found])
+        except sqlite3.Error:  # counted and told by the historian itself; what stands is answered all the same
+            notes = []
+        return answer({"alerts": found, "notes": notes})
+
+    @app.get("/v1/site", response_model=documents.Site)
+    def site() -> Response:
+        settings = runtime.settings
+        changes = settings.http.token is not None or settings.http.token_file is not None
+        return answer({"node": settings.node, "version": VERSION, "changes": changes})
 
     @app.get("/v1/model", response_model=documents.Model)
     def model() -> Response:
-        manifest = runtime.models.manifest
-        return _json(
+        models, progress = runtime.models, runtime.rollout.progress
+        manifest = models.manifest
+        return answer(
             documents.Model(
                 name=manifest.name,
                 version=manifest.version,
-                digest=runtime.models.digest,
+                digest=models.digest,
                 classes=tuple(manifest.classes),
                 window_samples=manifest.window.samples,
                 window_min_samples=manifest.window.min_samples,
                 fs_hz=manifest.window.fs_hz,
                 training=manifest.training,
                 metrics=manifest.metrics,
+                release=runtime.rollout.entry.release,
+                candidate=None if progress is None else documents.Candidate.of(progress),
             )
         )
 

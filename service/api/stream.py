@@ -5,7 +5,8 @@ One that does not take its bytes for ten seconds is dropped; it comes back by it
 
     event: news
     id: <epoch>-<change>
-    data: {"ts_s": the edge's clock, "full": bool, "motors": [Motor], "alerts": [Alert], "gone": [id]}
+    data: {"ts_s": the edge's clock, "full": bool, "motors": [Motor], "alerts": [Alert], "gone": [id],
+          "notes": [SavedNote]}
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ class Streams:
         for motor in news.gone:
             self._rendered.pop(motor, None)
         motors = b",".join(map(self._motor, news.motors))
-        rest = to_json({"alerts": news.alerts, "gone": news.gone, "ts_s": time.time()})
+        rest = to_json({"alerts": news.alerts, "gone": news.gone, "notes": news.notes, "ts_s": time.time()})
         return b'{"full":%s,"motors":[%s],%s' % (b"true" if news.full else b"false", motors, rest[1:])
 
     def _motor(self, seen: Seen) -> bytes:

@@ -1,0 +1,32 @@
+"""Who may change something: whoever shows the token. Without a token in the settings nothing can be changed."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from service.api.shield import failure
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from service.settings import HttpSettings
+
+
+def refusal(authorization: str | None, settings: HttpSettings) -> Response | None:
+    """Why this request may not change anything, or None.
+
+    Args:
+        authorization: the request's header, ``Bearer TOKEN``.
+        settings: where the token stands.
+    """
+    token = settings.secret()
+    if token is None:
+        remedy = "set MOTORTWIN_HTTP_TOKEN or MOTORTWIN_HTTP_TOKEN_FILE and restart the edge"
+        return failure(403, "changes_off", "this edge has no token, so nothing can be changed", remedy)
+    scheme, _, shown = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), token.encode()):
+        answer = failure(401, "token", "the token is missing or wrong", "send the header Authorization: Bearer TOKEN")
+        answer.headers["www-authenticate"] = "Bearer"
+        return answer
+    return None
