@@ -1,0 +1,200 @@
+"""The health filter in float64 numpy, written from its equations and not from its torch module.
+
+The thermal network's exponential comes from an eigendecomposition and its derivative from a complex step, where the
+module has closed forms; what both share are the numbers. One motor or many: every array has a leading batch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from service.contract.signals import NAMEPLATE, OPERATING
+from training import health
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_STEP = 1e-30
+_Z90 = 1.6448536269514722
+
+
+class Drive(NamedTuple):
+    """What drives a prediction, each ``(B,)``; see ``training.health.Inputs``."""
+
+    copper: Floats
+    losses: Floats
+    ambient_c: Floats
+    winding_rise_k: Floats
+    housing_rise_k: Floats
+    tau_s: Floats
+    sd_k: Floats
+
+
+class Answer(NamedTuple):
+    """One step's outputs; shapes as the graph's."""
+
+    state: Floats
+    cov: Floats
+    health: Floats
+    rul_h: Floats
+    rul_low_h: Floats
+    rul_high_h: Floats
+    nis: Floats
+
+
+class Oracle:
+    """The filter's step as plain numpy."""
+
+    def __init__(self) -> None:
+        module = health.Health()
+        self.numbers = {
+            name.removeprefix("n_"): float(value) for name, value in module.named_buffers() if value.ndim == 0
+        }
+        self.upper, self.lower = module.upper.numpy()[0], module.lower.numpy()[0]
+        self.max_sd, self.min_variance = module.max_sd.numpy()[0], module.min_variance.numpy()[0]
+
+    def step(
+        self,
+        state: Floats,
+        cov: Floats,
+        operating: NDArray[np.float32],
+        nameplate: NDArray[np.float32],
+        severity: Floats,
+        dt_s: Floats,
+    ) -> Answer:
+        """One prediction over ``dt_s`` and one update, for sound states; NaN where nothing was measured."""
+        n = self.numbers
+        x, P = self._bounded(state, cov)
+        x, P = self.predict(x, P, self.drive(operating, nameplate), np.clip(np.nan_to_num(dt_s), 0.0, n["max_dt_s"]))
+        held = np.clip(severity, n["severity_floor"], 1.0)
+        nis = np.zeros(len(x))
+        for at, z, R in (
+            (0, _column(operating, OPERATING, "winding_c"), np.full(len(x), n["winding_sd_k"] ** 2)),
+            (1, _column(operating, OPERATING, "housing_c"), np.full(len(x), n["housing_sd_k"] ** 2)),
+            (3, np.log(held), (n["severity_sd"] / held) ** 2 + n["severity_log_sd"] ** 2),
+        ):
+            for row in np.flatnonzero(np.isfinite(z)):
+                x[row], P[row], distance = self._update(x[row], P[row], at, float(z[row]), float(R[row]))
+                nis[row] += distance
+        x, P = self._bounded(x, P)
+        return Answer(x, P, *self._outlook(x, P), nis)
+
+    def drive(self, operating: NDArray[np.float32], nameplate: NDArray[np.float32]) -> Drive:
+        """Losses, ambient and nameplate with their fallbacks."""
+        n = self.numbers
+        load, current = (_column(operating, OPERATING, name) for name in ("load", "current_a"))
+        rated = _column(nameplate, NAMEPLATE, "rated_current_a")
+        has_load, has_current = np.isfinite(load), np.isfinite(current) & np.isfinite(rated)
+        with np.errstate(invalid="ignore"):
+            relative = np.minimum(np.abs(current) / np.maximum(rated, n["tiny"]), n["effort_max"]) ** 2
+        drawn = np.maximum((relative - n["idle_current_squared"]) / (1.0 - n["idle_current_squared"]), 0.0)
+        effort = np.minimum(np.abs(np.where(has_load, load, n["effort"])), n["effort_max"]) ** 2
+        squared = np.where(has_load | ~has_current, effort, drawn)
+        copper = squared * (n["cold_share"] + (1.0 - n["cold_share"]) * squared)
+        losses = n["idle_share"] + (1.0 - n["idle_share"]) * copper
+        ambient = _column(operating, OPERATING, "ambient_c")
+        known = (has_load | has_current) & np.isfinite(ambient)
+        housing_rise = _limited(nameplate, "housing_rise_k", n["rise_min_k"], n["rise_max_k"], n["housing_rise_k"])
+        winding_rise = _limited(nameplate, "winding_rise_k", n["rise_min_k"], n["rise_max_k"], n["winding_rise_k"])
+        winding_rise = np.maximum(winding_rise, housing_rise + n["rise_min_k"])
+        return Drive(
+            copper=copper,
+            losses=losses,
+            ambient_c=np.clip(
+                np.where(np.isfinite(ambient), ambient, n["ambient_c"]), n["ambient_min_c"], n["ambient_max_c"]
+            ),
+            winding_rise_k=winding_rise,
+            housing_rise_k=housing_rise,
+            tau_s=_limited(nameplate, "thermal_tau_s", n["tau_min_s"], n["tau_max_s"], n["thermal_tau_s"]),
+            sd_k=np.where(known, n["thermal_sd_k"] + n["thermal_share"] * losses * winding_rise, n["blind_sd_k"]),
+        )
+
+    def predict(self, x: Floats, P: Floats, u: Drive, dt_s: Floats) -> tuple[Floats, Floats]:
+        """``x' = f(x)``, ``P' = F P F^T + Q``."""
+        n = self.numbers
+        hours = dt_s / 3600.0
+        temperatures, exponential, memory = self._network(x.astype(np.complex128), u, dt_s)
+        bent, _, _ = self._network(x + 1j * _STEP * np.eye(5)[2], u, dt_s)
+        f = x.copy()
+        f[:, :2] = temperatures.real
+        f[:, 3] += x[:, 4] * hours
+        F = np.tile(np.eye(5), (len(x), 1, 1))
+        F[:, :2, :2] = exponential.real
+        F[:, :2, 2] = bent.imag / _STEP
+        F[:, 3, 4] = hours
+        warm = u.sd_k**2 * (1.0 - memory**2)
+        walks = [hours * n[f"{name}_sd"] ** 2 for name in ("cooling", "damage", "growth")]
+        Q = np.stack([warm, warm, *walks], axis=1)[:, :, None] * np.eye(5)
+        return f, F @ P @ F.transpose(0, 2, 1) + Q
+
+    def _network(
+        self, x: NDArray[np.complex128], u: Drive, dt_s: Floats
+    ) -> tuple[NDArray[np.complex128], NDArray[np.complex128], Floats]:
+        """Both temperatures after ``dt_s``, the exponential ``(B, 2, 2)``, and its slow eigenvalue's decay."""
+        share = self.numbers["winding_share"]
+        capacity = u.tau_s / (share * u.winding_rise_k + (1.0 - share) * u.housing_rise_k)
+        inner = 1.0 / (u.winding_rise_k - u.housing_rise_k)
+        a, b = inner / (share * capacity), inner / ((1.0 - share) * capacity)
+        g = np.exp(-x[:, 2]) / (u.housing_rise_k * (1.0 - share) * capacity)
+        A = np.empty((len(x), 2, 2), dtype=np.complex128)
+        A[:, 0, 0], A[:, 0, 1], A[:, 1, 0], A[:, 1, 1] = -a, a, b, -(b + g)
+        rates, vectors = np.linalg.eig(A)
+        exponential = (vectors * np.exp(rates * dt_s[:, None])[:, None, :]) @ np.linalg.inv(vectors)
+        housing = u.ambient_c + u.losses * u.housing_rise_k * np.exp(x[:, 2])
+        end = np.stack([housing + u.copper * (u.winding_rise_k - u.housing_rise_k), housing], axis=1)
+        now = end + (exponential @ (x[:, :2] - end)[:, :, None])[:, :, 0]
+        return now, exponential, np.exp(rates.real.max(axis=1) * dt_s)
+
+    def _update(self, x: Floats, P: Floats, at: int, z: float, R: float) -> tuple[Floats, Floats, float]:
+        gate = self.numbers["gate"]
+        innovation = z - x[at]
+        S = P[at, at] + R
+        distance = innovation**2 / S
+        R = max(R, innovation**2 / gate**2 - P[at, at])
+        H = np.eye(5)[at]
+        K = P @ H / (H @ P @ H + R)
+        keep = np.eye(5) - np.outer(K, H)
+        return x + K * innovation, keep @ P @ keep.T + R * np.outer(K, K), float(distance)
+
+    def _bounded(self, x: Floats, P: Floats) -> tuple[Floats, Floats]:
+        x = np.clip(x, self.lower, self.upper)
+        P = 0.5 * (P + P.transpose(0, 2, 1))
+        variance = np.diagonal(P, axis1=1, axis2=2)
+        scale = np.minimum(self.max_sd / np.sqrt(np.maximum(variance, self.min_variance)), 1.0)
+        P = P * scale[:, :, None] * scale[:, None, :]
+        lacking = np.maximum(self.min_variance - np.diagonal(P, axis1=1, axis2=2), 0.0)
+        return x, P + lacking[:, :, None] * np.eye(5)
+
+    def _outlook(self, x: Floats, P: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """Health, and the first passage of ``d + g t`` through 0: median, 5 % and 95 % quantile in hours."""
+        n = self.numbers
+        d, g = x[:, 3], x[:, 4]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            median = np.where(g > 0.0, -d / np.maximum(g, n["tiny"]), np.inf)
+            ahead = np.minimum(median, n["ahead_h"])
+            V_d = P[:, 3, 3] + n["failure_sd"] ** 2 + ahead * n["damage_sd"] ** 2
+            V_g = P[:, 4, 4] + ahead * n["growth_sd"] ** 2 / 3.0
+            A, B, C = g**2 - _Z90**2 * V_g, d * g - _Z90**2 * P[:, 3, 4], d**2 - _Z90**2 * V_d
+            positive = np.maximum(np.sqrt(np.maximum(B**2 - A * C, 0.0)) - B, n["tiny"])
+            high = np.where(A > 0.0, positive / np.maximum(A, n["tiny"]), np.inf)
+        low = np.where(d < 0.0, np.maximum(C, 0.0) / positive, 0.0)
+        median = np.where(d < 0.0, median, 0.0)
+        low, high = np.minimum(low, median), np.where(d < 0.0, np.maximum(high, median), 0.0)
+        clogged = np.maximum(x[:, 2], 0.0) / n["cooling_lost"]
+        left = np.maximum(1.0 - np.maximum(np.exp(d), clogged), 0.0)
+        median, low, high = (np.where(value < n["horizon_h"], value, np.inf) for value in (median, low, high))
+        return left, median, low, high
+
+
+def _column(table: NDArray[np.float32], names: tuple[str, ...], name: str) -> Floats:
+    value = table[:, names.index(name)].astype(np.float64)
+    return np.where(np.isfinite(value), value, np.nan)
+
+
+def _limited(table: NDArray[np.float32], name: str, low: float, high: float, fallback: float) -> Floats:
+    value = _column(table, NAMEPLATE, name)
+    return np.clip(np.where(np.isfinite(value), value, fallback), low, high)
