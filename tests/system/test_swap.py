@@ -1,0 +1,182 @@
+"""A new bundle comes into use under traffic: real broker, real service, a signed folder in the watched place."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import paho.mqtt.client as mqtt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from paho.mqtt.enums import CallbackAPIVersion
+
+from service.contract import codec, topics
+from service.motor import MotorState
+from tests.service.core.conftest import make_reading
+from tests.service.swap.conftest import Press
+from tests.system.conftest import Edge, Watcher, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Broker
+
+HEALTHS = topics.every_motor("health")
+
+
+@dataclass
+class Traffic:
+    """Readings at a steady rate, and when each health came back."""
+
+    port: int
+    motors: int
+    per_s: float
+    sent_s: dict[tuple[str, int], float] = field(default_factory=dict)
+    back_s: dict[tuple[str, int], float] = field(default_factory=dict)
+    models: dict[tuple[str, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._stop = threading.Event()
+        self._raw: list[tuple[float, bytes]] = []
+        self._out, self._in = (mqtt.Client(CallbackAPIVersion.VERSION2) for _ in range(2))
+        self._in.on_connect = lambda client, *_: client.subscribe(HEALTHS, qos=0)
+        self._in.on_message = lambda _c, _d, message: self._raw.append((time.monotonic(), message.payload))
+        self._out.max_inflight_messages_set(1000)
+        for client in (self._out, self._in):
+            client.connect("127.0.0.1", self.port)
+            client.loop_start()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> Traffic:
+        """Begin to send."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Send no more and wait until everything has come back or nothing comes any more."""
+        self._stop.set()
+        self._thread.join()
+        deadline = time.monotonic() + 20.0
+        while time.monotonic() < deadline and len(self._raw) < len(self.sent_s):
+            time.sleep(0.05)
+        for client in (self._out, self._in):
+            client.disconnect()
+            client.loop_stop()
+        for at_s, payload in self._raw:
+            told = json.loads(payload)
+            self.back_s.setdefault((told["motor"], told["seq"]), at_s)
+            self.models[told["motor"], told["seq"]] = told["model"]
+
+    def _run(self) -> None:
+        started_s, count = time.monotonic(), 0
+        while not self._stop.is_set():
+            while count < (time.monotonic() - started_s) * self.per_s:
+                motor, seq = f"m{count % self.motors}", count // self.motors
+                payload = codec.encode_cbor(make_reading(motor, seq=seq))
+                self.sent_s[motor, seq] = time.monotonic()
+                self._out.publish(topics.motor(motor, "reading"), payload, qos=1)
+                count += 1
+            time.sleep(0.002)
+
+    def latencies_ms(self, since_s: float = 0.0, until_s: float = 1e18) -> np.ndarray:
+        """Of the readings sent in a span of time."""
+        return np.array(
+            [1e3 * (self.back_s[key] - at_s) for key, at_s in self.sent_s.items() if since_s <= at_s < until_s]
+        )
+
+
+@pytest.fixture
+def press(tmp_path: Path) -> Press:
+    return Press(tmp_path)
+
+
+@pytest.fixture
+def trusting(edge: Edge, press: Press, tmp_path: Path) -> Iterator[Edge]:
+    """An edge that trusts the press and decides quickly."""
+    raw = press.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    (tmp_path / "key.pub").write_bytes(b64encode(raw))
+    edge.set(
+        MOTORTWIN_BUNDLE=str(press(1, signed=False)),
+        MOTORTWIN_TRUST_KEYS=str(tmp_path / "key.pub"),
+        MOTORTWIN_SWAP_MIN_READINGS="200",
+        MOTORTWIN_SWAP_SOAK_S="3",
+        MOTORTWIN_SWAP_MAX_SLOWDOWN="20",  # other programs share this machine
+        MOTORTWIN_SWAP_SHADOW_SHARE="1",
+    )
+    yield edge
+    edge.kill()
+
+
+def offer(edge: Edge, press: Press, version: int, **parts: Any) -> Path:
+    """Put a bundle into the watched folder, whole."""
+    return press(version, to=edge.data / "bundles" / "incoming" / f"v{version}", **parts)
+
+
+def ended(edge: Edge, version: int, timeout_s: float = 60.0) -> dict[str, Any]:
+    """How the candidate of this version ended."""
+
+    def told() -> Any:
+        candidate = edge.json("/v1/model")["candidate"]
+        over = candidate and candidate["version"] == version and candidate["phase"] not in ("trial", "shadow", "soak")
+        return candidate if over else None
+
+    return wait_until(told, f"the end of version {version}", timeout_s)
+
+
+def swap_under_traffic(edge: Edge, press: Press, watcher: Watcher, port: int, *, per_s: float, for_s: float) -> str:
+    """The story of both versions of the test; a line of figures."""
+    motors = 20
+    for k in range(motors):
+        watcher.introduce(f"m{k}")
+    edge.start()
+    old = edge.json("/v1/model")["digest"][:12]
+    traffic = Traffic(port, motors, per_s).start()
+    try:
+        time.sleep(for_s / 3)
+        offered_s = time.monotonic()
+        offer(edge, press, 2)
+        told = ended(edge, 2, timeout_s=max(60.0, for_s))
+        ended_s = time.monotonic()
+        time.sleep(max(0.0, 2 * for_s / 3 - (ended_s - offered_s)))
+    finally:
+        traffic.stop()
+    assert told["phase"] == "committed", told
+    assert traffic.sent_s.keys() == traffic.back_s.keys()
+    new = edge.json("/v1/model")["digest"][:12]
+    assert {old, new} == set(traffic.models.values())
+    for k in range(motors):
+        mine = [traffic.models[f"m{k}", seq] for seq in range(sum(name == f"m{k}" for name, _ in traffic.sent_s))]
+        assert mine == sorted(mine, key=[old, new].index)
+    assert edge.metric("motortwin_filter_resets_total") == 0.0
+    assert edge.metric('motortwin_swaps_total{result="committed"}') == 1.0
+    assert sum(edge.metric(f'motortwin_shed_total{{reason="{why}"}}') for why in ("queue_full", "queue_bytes")) == 0.0
+    assert edge.stop() == 0
+    with sqlite3.connect(edge.data / "motortwin.db") as connection:
+        rows = dict(connection.execute("SELECT id, state FROM motor"))
+    connection.close()
+    for name, raw in rows.items():
+        readings = sum(motor == name for motor, _ in traffic.sent_s)
+        # the tiny filter counts seconds; a reset would begin them anew
+        assert np.frombuffer(MotorState.from_bytes(raw).x)[1] == pytest.approx(60.0 * (readings - 1))
+    steady = traffic.latencies_ms(until_s=offered_s)
+    across = traffic.latencies_ms(since_s=offered_s, until_s=ended_s)
+    return (
+        f"{len(traffic.sent_s)} readings at {per_s:g}/s, lost 0; ms: steady p50 {np.median(steady):.1f} "
+        f"p99 {np.percentile(steady, 99):.1f} max {steady.max():.1f}; across p50 {np.median(across):.1f} "
+        f"p99 {np.percentile(across, 99):.1f} max {across.max():.1f}; "
+        f"late {(across > 3 * np.percentile(steady, 99)).sum()} of {len(across)}"
+    )
+
+
+@pytest.mark.system
+def test_a_swap_under_traffic_loses_nothing_and_carries_the_filters_state_over(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker, record_property: Any
+) -> None:
+    told = swap_under_traffic(trusting, press, watcher, broker.port, per_s=150.0, for_s=9.0)
