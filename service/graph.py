@@ -4,17 +4,23 @@ A graph is loaded from bytes, so that the bytes that were checked are the bytes 
 them, the file's protobuf is walked: a node of any operator domain but ONNX's own is refused (ONNX Runtime would load
 its contrib operators without even an opset import), and so is a tensor whose data lies in another file.
 
+ONNX Runtime's Linux wheels report to their publisher by default since 1.29; a plant's box reports to nobody, so that is
+switched off before the library is loaded.
+
 Threads: one inside an operator and none between operators; spinning is off, as the edge shares its cores.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 
 from service.errors import BundleError, InferenceError
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime as ort  # noqa: E402 - reads the environment while it is loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
