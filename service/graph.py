@@ -20,7 +20,7 @@ import numpy as np
 from service.errors import BundleError, InferenceError
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import onnxruntime as ort  # noqa: E402 - reads the environment while it is loaded
+import onnxruntime as ort  # reads the environment while it is loaded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
