@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 from service import bundle
@@ -19,8 +20,13 @@ MODELS = Path("service/models")
 
 def main(argv: list[str]) -> int:
     """Runs one command; 0 when it did what it says, 1 with one line that explains when not."""
-    options = _parser().parse_args(argv or ["train"])
+    # These bring their own arguments, and drawing and fitting libraries that the others need not wait for.
+    if argv[:1] == ["evaluate"]:
+        return int(import_module("training.evaluate.__main__").main(argv[1:]))
     try:
+        if argv[:1] == ["fetch"]:
+            return int(import_module("training.fetch").main(argv[1:], print))
+        options = _parser().parse_args(argv or ["train"])
         return int(options.run(options))
     except (BundleError, RecordingError, ValueError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
@@ -63,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     judging.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
     judging.add_argument("--json", action="store_true", help="one JSON object a line")
     judging.set_defaults(run=_score)
+
+    # Shown in the help only; main() hands their arguments on as they are.
+    commands.add_parser("evaluate", help="every figure of the models, honestly -> build/evaluation", add_help=False)
+    commands.add_parser("fetch", help="the public data sets from their publishers", add_help=False)
     return parser
 
 

@@ -35,7 +35,11 @@ QUALITIES = ("L", "M", "H")
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """``measured`` ``(n, 5)``, ``quality`` ``(n,)`` into ``QUALITIES``, ``failed`` ``(n,)``, leaking ``modes`` ``(n, 5)``."""
+    """One row a product.
+
+    ``measured`` ``(n, 5)``, ``quality`` ``(n,)`` into ``QUALITIES``, ``failed`` ``(n,)``, leaking
+    ``modes`` ``(n, 5)``.
+    """
 
     measured: NDArray[np.float64]
     quality: NDArray[np.intp]

@@ -1,8 +1,8 @@
 """Whether the health filter believes itself as much as it should: NEES and NIS over Monte-Carlo runs.
 
 Truth is drawn from the filter's own model: process noise from its ``Q``, measurements from its ``R``. The shipped graph
-filters it. Averages over runs then have chi-square bands (Bar-Shalom, Li and Kirubarajan 2001, sec. 5.4). A filter that is
-told a wrong nameplate must fall out of the same bands, or the test could not fail.
+filters it. Averages over runs then have chi-square bands (Bar-Shalom, Li and Kirubarajan 2001, sec. 5.4). A filter
+that is told a wrong nameplate must fall out of the same bands, or the test could not fail.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def evaluate(options: Options) -> Section:
     inside = [_inside(one.nees, band) for one in fair]
     return Section(
         title="Health filter: consistency",
-        protocol=f"{runs} runs of {steps} half-hourly steps from a drawn start, {len(fair)} times with new seeds: load and "
+        protocol=f"{runs} runs of {steps} half-hourly steps from a drawn start, {len(fair)} times with new seeds: "
+        "load and "
         "ambient vary, winding, housing and severity are measured with the filter's own noise. Squared errors, "
         "normalised by the filter's covariance, are averaged over runs at each step; the band holds 95 % of such "
         f"averages for a consistent filter: [{band[0]:.2f}, {band[1]:.2f}] for {STATES} states.",
@@ -87,7 +88,8 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(fair[0], biased, band),),
         caveats=(
             (
-                "Truth is drawn from the filter's own model: this proves the arithmetic and the linearisation, not that "
+                "Truth is drawn from the filter's own model: this proves the arithmetic and the linearisation, "
+                "not that "
                 "motors follow the model. For that see the coverage of the remaining life in the twin's section."
             ),
             "ProgPy's filter is not run beside it; where it was tried on its own pump it raised LinAlgError.",

@@ -90,9 +90,11 @@ def evaluate(options: Options) -> Section:
         title="Twin: false alarms, recall and lead",
         protocol=f"{machine_days:.0f} machine-days of healthy motors (0.55-30 kW, steady, shift and wandering loads of "
         "20-95 %, ambient 5-38 C, five sampling rates, missing sensors, lost readings) and "
-        f"{len(lives)} motors that run to failure, one reading an hour, all through the edge's own core with the shipped "
+        f"{len(lives)} motors that run to failure, one reading an hour, all through the edge's own core with "
+        "the shipped "
         "thresholds; seeds that no training draws from. A false alarm is any alert that opens on a healthy motor. An "
-        "event is recalled when an alert of the right fault, or a bare anomaly, opens between onset and failure; lead is the share of that time "
+        "event is recalled when an alert of the right fault, or a bare anomaly, opens between onset and "
+        "failure; lead is the share of that time "
         "still left. Coverage counts readings from the alarm to failure.",
         figures=(
             Figure(
@@ -133,7 +135,8 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(lives),),
         caveats=(
             (
-                "The twin judges models that were trained on it: other machines, same physics. What it cannot show is what "
+                "The twin judges models that were trained on it: other machines, same physics. What it cannot "
+                "show is what "
                 "it does not model; the CWRU, FEMTO and SKAB sections are there for that."
             ),
             "False alarms a machine-day grow with the number of readings a day.",

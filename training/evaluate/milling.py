@@ -78,10 +78,14 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(rows, honest[0]),),
         caveats=(
             (
-                "The data are synthetic and their author published the limits that made the labels; the margins use them, so "
+                "The data are synthetic and their author published the limits that made the labels; the "
+                "margins use them, so "
                 "this says that the method finds what is there, not that machines fail so neatly."
             ),
-            "Tool-wear and random failures are drawn by lot: whoever passes the rules' 0.917 by much has seen the label.",
+            (
+                "Tool-wear and random failures are drawn by lot: whoever passes the rules' 0.917 by much has seen "
+                "the label."
+            ),
             "Rows are no time series; nothing here speaks of warning time.",
         ),
     )

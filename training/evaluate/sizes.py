@@ -73,10 +73,13 @@ def evaluate(options: Options) -> Section:
     both = [_random_split(data, seed, options, on_log_odds=True) for seed in seeds]
     return Section(
         title="CWRU: bearings of a size never seen",
-        protocol="1 s windows of the 60 drive-end fault recordings through the shipped classifier. For each fault size, "
-        "four candidates (the twin's log odds as they are, linear models on them, a forest on the in-graph features) are "
+        protocol="1 s windows of the 60 drive-end fault recordings through the shipped classifier. For each "
+        "fault size, "
+        "four candidates (the twin's log odds as they are, linear models on them, a forest on the in-graph "
+        "features) are "
         "judged on the other sizes, one held out at a time; the best is fitted to all of them and judged on this size. "
-        f"Chosen: {', '.join(f'0.{s:03d} in: {name}' for s, name in chosen.items())}. Recalls are pooled over the sizes "
+        f"Chosen: {', '.join(f'0.{s:03d} in: {name}' for s, name in chosen.items())}. Recalls are pooled over "
+        "the sizes "
         "and averaged over the three classes. Intervals resample whole bearings. The random split puts windows of one "
         "recording on both sides.",
         figures=(
@@ -109,7 +112,8 @@ def evaluate(options: Options) -> Section:
         ),
         caveats=(
             (
-                "Size 0.028 in has no outer-race recordings, and sizes differ in bearing make and in outer-race position: what "
+                "Size 0.028 in has no outer-race recordings, and sizes differ in bearing make and in "
+                "outer-race position: what "
                 "is held out is 15 bearings in all."
             ),
             "What is fitted has seen real recordings of the same rig: this is not sim to real.",

@@ -50,7 +50,8 @@ def evaluate(options: Options) -> Section:
     chance = np.array([_counted(series, guess) for guess in guesses])
     return Section(
         title="NAB: a machine's temperature before it fails",
-        protocol=f"The first {PROBATION} readings (2.6 days) are learnt from; from there on the rule sees the past alone "
+        protocol=f"The first {PROBATION} readings (2.6 days) are learnt from; from there on the rule sees the "
+        "past alone "
         f"and goes on learning from what it did not alarm on. An alarm counts for a window if it opens within it, as "
         f"false if it opens elsewhere. {months:.1f} months.",
         figures=(
@@ -72,8 +73,10 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(series, score, alarms, rule),),
         caveats=(
             (
-                "One machine, one series of 79 days, four windows: the rule's form was chosen in sight of it, as nobody has "
-                "another like it. The table of neighbouring rules shows how much the choice matters; read 4 of 4 as its "
+                "One machine, one series of 79 days, four windows: the rule's form was chosen in sight of it, "
+                "as nobody has "
+                "another like it. The table of neighbouring rules shows how much the choice matters; read 4 of "
+                "4 as its "
                 "upper end."
             ),
             "The bundle's graphs read vibration and cannot be used here; this judges the way slow signals are alarmed.",

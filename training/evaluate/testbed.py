@@ -74,10 +74,13 @@ def evaluate(options: Options) -> Section:
     inclusive = roc_auc_score(np.concatenate([run.anomaly for run in runs]), np.concatenate(scores))
     return Section(
         title="SKAB: a motor and a pump on a test bed",
-        protocol=f"Each run's own first {HEAD} readings (fewer where the fault comes sooner) are its baseline and are not "
-        "judged; everything behind them is, with scores in units of the own head and pooled over runs. The statistic for "
+        protocol=f"Each run's own first {HEAD} readings (fewer where the fault comes sooner) are its baseline and "
+        "are not "
+        "judged; everything behind them is, with scores in units of the own head and pooled over runs. The "
+        "statistic for "
         f"the valve runs was chosen on the other runs ({for_valve}), that for the others on the valve runs "
-        f"({for_other}). Intervals resample whole runs. {len(runs)} of the publisher's {skab.EXPECTED} labelled runs are "
+        f"({for_other}). Intervals resample whole runs. {len(runs)} of the publisher's {skab.EXPECTED} labelled "
+        "runs are "
         "here.",
         figures=(
             Figure("skab.roc_auc", *auc(scores), ">= 0.9", "readings behind the head, pooled over runs"),
@@ -120,7 +123,8 @@ def evaluate(options: Options) -> Section:
         caveats=(
             f"{skab.EXPECTED - len(runs)} labelled runs are absent here (valve2 and the rotor imbalances among them).",
             (
-                "The flow meter carries most of it: alone it reaches 0.88. Where the label ends the plant has not yet come "
+                "The flow meter carries most of it: alone it reaches 0.88. Where the label ends the plant has "
+                "not yet come "
                 "back to its old flow and temperature; those readings count as false alarms here."
             ),
             (
@@ -170,7 +174,7 @@ def principal(values: NDArray[np.float64], baseline: int, kept: float = 0.9) -> 
     inner = x @ axes[:, :count]
     t2 = (inner**2 / variance[:count]).sum(axis=1)
     spe = ((x - inner @ axes[:, :count].T) ** 2).sum(axis=1)
-    return np.maximum(t2 / np.quantile(t2[:baseline], 0.99), spe / np.quantile(spe[:baseline], 0.99))
+    return np.asarray(np.maximum(t2 / np.quantile(t2[:baseline], 0.99), spe / np.quantile(spe[:baseline], 0.99)))
 
 
 def _pooled(runs: list[Run] | tuple[Run, ...], scores: list[NDArray[np.float64]], keep: NDArray[np.bool_]) -> float:

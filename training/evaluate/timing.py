@@ -62,7 +62,12 @@ def evaluate(options: Options) -> Section:
             Figure(
                 "ekf.vs_filterpy", *interval.over_seeds(ratio), "", "times faster a motor than filterpy, at 1000 a call"
             ),
-            Figure("ekf.filterpy_us", *interval.over_seeds(rival), "", "filterpy, predict and three scalar updates"),
+            Figure(
+                "ekf.filterpy_us",
+                *interval.over_seeds(rival),
+                "",
+                "filterpy: predict and updates, without transition and outlook",
+            ),
         ),
         plots=(_picture(trace),),
         caveats=(
@@ -150,7 +155,10 @@ def _micros(call: Callable[[], object], repeats: int) -> float:
 
 
 def _filterpy(repeats: int) -> float:
-    """The same step by filterpy: predict with ``F``, ``Q`` and ``f(x)``, then three scalar updates; NaN where absent."""
+    """Time of filterpy's part of a step: predict with a fixed ``F`` and ``Q``, then three scalar updates.
+
+    Reckoning the transition and the remaining life, which our graph's time includes, is not in it. NaN where absent.
+    """
     if importlib.util.find_spec("filterpy") is None:
         return float("nan")
     kalman: Any = importlib.import_module("filterpy.kalman")

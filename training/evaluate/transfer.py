@@ -109,12 +109,14 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(found),),
         caveats=(
             (
-                "Healthy is one recording of 5 s at load 0, one machine, decimated from 48 kHz: healthy against fault is "
+                "Healthy is one recording of 5 s at load 0, one machine, decimated from 48 kHz: healthy "
+                "against fault is "
                 "confounded with load and with that one recording, and its interval cannot be known. AUROC rests on "
                 f"{int((found.truth == 0).sum())} healthy windows."
             ),
             (
-                "Some ball recordings do not show the ball's defect frequency at all (9 of 16 do): what they are called is "
+                "Some ball recordings do not show the ball's defect frequency at all (9 of 16 do): what they "
+                "are called is "
                 "a guess for any method that goes by kinematics."
             ),
         ),

@@ -70,7 +70,8 @@ def evaluate(options: Options) -> Section:
     coverage = interval.share(int(inside[0].sum()), len(capped))
     return Section(
         title="C-MAPSS FD001: remaining life of engines",
-        protocol="The publisher's split: 100 engines to fit, 100 others, each cut off somewhere before its end, to judge. "
+        protocol="The publisher's split: 100 engines to fit, 100 others, each cut off somewhere before its end, "
+        "to judge. "
         f"Targets are capped at {CAP:.0f} cycles in fitting; errors are given against capped and against true life. "
         "The interval's widths are 90 % quantiles of the absolute residual of training engines that the trees had not "
         "seen. Intervals of the errors are over seeds; that of the coverage is Wilson's over engines.",
@@ -106,7 +107,8 @@ def evaluate(options: Options) -> Section:
         plots=(_picture(capped, told[0], low, high),),
         caveats=(
             (
-                "The engines are simulated, at one operating point and with one kind of wear; 100 test engines make an error "
+                "The engines are simulated, at one operating point and with one kind of wear; 100 test engines "
+                "make an error "
                 "of 12 cycles uncertain by about one, which the interval over seeds does not show."
             ),
             "This is the way of telling remaining life on another asset: a motor's health filter is not fitted here.",
@@ -146,8 +148,8 @@ class Scale:
         return Rows(
             np.array([_features(z, index, end) for end in at]),
             np.stack([padded[end : end + WINDOW] for end in at]),
-            at + 1.0,
-            len(z) - 1.0 - at + engine.remaining,
+            (at + 1).astype(np.float64),
+            (len(z) - 1 - at) + np.float64(engine.remaining),
             np.full(len(at), engine.number, dtype=np.intp),
         )
 
@@ -243,7 +245,7 @@ def _net(fit: Rows, judge: Rows, seed: int, *, epochs: int, batch: int = 256) ->
     net.eval()
     with torch.no_grad():
         told = net(torch.from_numpy(judge.windows), _aged(judge)).numpy().astype(np.float64)
-    return np.clip(CAP * told, 0.0, CAP)
+    return np.asarray(np.clip(CAP * told, 0.0, CAP))
 
 
 def _aged(rows: Rows) -> Tensor:

@@ -1,7 +1,7 @@
 """FEMTO: four bearings run to failure through the edge's own core.
 
-Two variants. As shipped: thresholds of the bundle. Calibrated: a bearing's first tenth, which a plant has on day one, is
-the baseline of the same outputs, and alarms are judged behind it. The remaining life comes from the health filter, and
+Two variants. As shipped: thresholds of the bundle. Calibrated: a bearing's first tenth, which a plant has on day one,
+is the baseline of the same outputs, and alarms are judged behind it. The remaining life comes from the health filter, and
 beside it from the level of vibration, read against the lives of the other three bearings.
 """
 
@@ -18,7 +18,7 @@ from training.evaluate.figure import Figure, Section, Table, canvas, plot
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from service.contract.messages import Health
+    from service.contract.messages import Axis, Health
     from training.corpora.femto import Life
     from training.evaluate.edge import Heard
     from training.evaluate.figure import Options, Plot
@@ -145,7 +145,8 @@ def evaluate(options: Options) -> Section:
         caveats=(
             "Four bearings of one rig under loads far above a motor's: shares of four move in steps of a quarter.",
             (
-                "A life here lasts hours, the twin's last days to months: the filter's growth rates are drawn for those, so "
+                "A life here lasts hours, the twin's last days to months: the filter's growth rates are drawn "
+                "for those, so "
                 "its remaining life is slow to believe in an end this near."
             ),
         ),
@@ -153,14 +154,14 @@ def evaluate(options: Options) -> Section:
 
 
 def _course(life: Life, options: Options, every: int) -> Course:
-    axes = {"x": life.accel_m_s2[0, ::every], "y": life.accel_m_s2[1, ::every]}
+    axes: dict[Axis, NDArray[np.float32]] = {"x": life.accel_m_s2[0, ::every], "y": life.accel_m_s2[1, ::every]}
     profile = edge.birth(life.name, life.speed_rpm, femto.BEARING, interval_s=femto.STEP_S)
     stream = edge.readings(
         life.name,
         axes,
         fs_hz=femto.FS_HZ,
         speed_rpm=life.speed_rpm,
-        step_s=femto.STEP_S * every,  # type: ignore[arg-type]
+        step_s=femto.STEP_S * every,
     )
     heard = edge.listen(options.bundle, [profile], stream)
     opened = [alert for alert in heard.alerts if alert.state == "open"]
@@ -179,7 +180,7 @@ def _calibrated(told: list[Health], end_s: float) -> NDArray[np.float64]:
     base = scores[at <= HEAD]
     level = np.median(base, axis=0)
     spread = np.maximum(1.4826 * np.median(np.abs(base - level), axis=0), floor)
-    hit = ((scores - level) / spread > MARGIN) & (at > HEAD)[:, None]
+    hit = ((scores - level) / spread > MARGIN) & (at[:, None] > HEAD)
     hits = np.stack([np.convolve(column, np.ones(4))[: len(column)] for column in hit.T], axis=1)
     on = (hits >= 3).any(axis=1)
     starts = np.flatnonzero(on & ~np.concatenate([[False], on[:-1]]))
@@ -195,9 +196,8 @@ def _level(life: Life) -> NDArray[np.float64]:
     """Root mean square of the louder axis, smoothed causally over 10 snapshots, ``(snapshots,)`` m/s^2."""
     loud = np.sqrt((life.accel_m_s2.astype(np.float64) ** 2).mean(axis=2)).max(axis=0)
     weights = np.exp(-np.arange(30) / 10.0)
-    return np.convolve(loud, weights / weights.sum())[: len(loud)] / np.minimum(
-        np.cumsum(weights / weights.sum())[np.minimum(np.arange(len(loud)), 29)], 1.0
-    )
+    present = np.cumsum(weights)[np.minimum(np.arange(len(loud)), len(weights) - 1)]
+    return np.asarray(np.convolve(loud, weights)[: len(loud)] / present)
 
 
 def _filter_error(course: Course) -> float:
