@@ -1,0 +1,189 @@
+// The fleet: one tile a motor, the most urgent first; search, filter by state; open alerts; what they may cost.
+
+import { alerts, ask, edgeNowS, link, motors, notes, subscribe } from "./picture.js";
+import { byId, make, write } from "./dom.js";
+import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, noteWord, percent, remaining, stateOf } from "./words.js";
+
+const URGENCY = { alarm: 0, warning: 1, silent: 2, ok: 3, unheard: 4 };
+const SORT_EVERY_MS = 1000;
+const MONEY_EVERY_MS = 10000;
+const ALERTS_SHOWN = 100;
+
+const tiles = new Map();
+const changed = new Set();
+let wanted = null; // the one state that is shown, null for all
+let orderStale = true;
+let alertsStale = true;
+let frame = 0;
+
+function tileOf(id) {
+  let tile = tiles.get(id);
+  if (tile) return tile;
+  const item = byId("tile").content.cloneNode(true).firstElementChild;
+  const fields = {};
+  for (const field of item.querySelectorAll("[data-field]")) fields[field.dataset.field] = field;
+  const gauge = item.querySelector(".gauge");
+  tile = { item, fields, gauge, bar: gauge.firstElementChild, title: item.querySelector("h3 a"),
+    state: item.querySelector(".state"), diagnosis: item.querySelector(".diagnosis") };
+  tile.title.href = `#/motor/${id}`;
+  tiles.set(id, tile);
+  byId("fleet").append(item);
+  return tile;
+}
+
+function draw(motor) {
+  const tile = tileOf(motor.motor);
+  const health = motor.health ?? {};
+  const state = stateOf(motor);
+  if (tile.item.dataset.state !== state) tile.item.dataset.state = state;
+  write(tile.title, motor.name || motor.motor);
+  tile.title.title = motor.clock === "simulated" ? `${motor.motor}, simulated clock` : motor.motor;
+  write(tile.state, STATE_WORDS[state]);
+  write(tile.diagnosis, diagnosisOf(motor));
+  const share = percent(health.health);
+  if (tile.fields.health.textContent !== share) {
+    tile.fields.health.textContent = share;
+    tile.gauge.setAttribute("aria-label", `health ${share}`);
+    tile.bar.style.inlineSize = known(health.health) ? `${health.health * 100}%` : "0";
+  }
+  write(tile.fields.rul, motor.health ? remaining(health) : "–");
+  write(tile.fields.anomaly, known(health.anomaly) ? health.anomaly.toFixed(2) : "–");
+  drawSeen(motor);
+}
+
+function drawSeen(motor) {
+  const tile = tiles.get(motor.motor);
+  if (tile && !tile.item.hidden) write(tile.fields.seen, motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–");
+}
+
+function moreUrgent(a, b) {
+  const [first, second] = [a.health ?? {}, b.health ?? {}];
+  return URGENCY[stateOf(a)] - URGENCY[stateOf(b)]
+    || (first.rul_h ?? 1e9) - (second.rul_h ?? 1e9)
+    || (second.severity ?? 0) - (first.severity ?? 0)
+    || a.motor.localeCompare(b.motor, undefined, { numeric: true });
+}
+
+function arrange() {
+  orderStale = false;
+  const sought = byId("search").value.trim().toLowerCase();
+  const counts = {};
+  let shown = 0;
+  let place = byId("fleet").firstElementChild;
+  for (const motor of [...motors.values()].sort(moreUrgent)) {
+    const { item } = tileOf(motor.motor);
+    const state = stateOf(motor);
+    counts[state] = (counts[state] ?? 0) + 1;
+    const hidden = (wanted !== null && wanted !== state)
+      || (sought !== "" && !`${motor.motor} ${motor.name} ${diagnosisOf(motor)}`.toLowerCase().includes(sought));
+    if (item.hidden !== hidden) item.hidden = hidden;
+    if (!hidden) shown += 1;
+    if (item === place) place = place.nextElementSibling;
+    else byId("fleet").insertBefore(item, place);
+  }
+  byId("empty").hidden = motors.size > 0 || !link.came;
+  byId("nothing").hidden = motors.size === 0 || shown > 0;
+  drawTotals(counts);
+  const title = counts.alarm ? `(${counts.alarm}) motortwin` : "motortwin";
+  if (document.title !== title) document.title = title;
+}
+
+function drawTotals(counts) {
+  for (const button of byId("totals").children) {
+    const { state } = button.dataset;
+    button.hidden = !counts[state] && wanted !== state;
+    write(button.firstElementChild, String(counts[state] ?? 0));
+    button.setAttribute("aria-pressed", String(wanted === state));
+  }
+}
+
+function drawAlerts() {
+  alertsStale = false;
+  const open = (alert) => alert.state !== "clear";
+  const sorted = [...alerts.values()].sort((a, b) => open(b) - open(a) || b.ts_s - a.ts_s).slice(0, ALERTS_SHOWN);
+  byId("alerts").replaceChildren(...sorted.map((alert) => {
+    const item = byId("alert").content.cloneNode(true).firstElementChild;
+    item.dataset.state = open(alert) ? "alarm" : "clear";
+    write(item.querySelector("strong"), faultWord(alert.condition));
+    const where = item.querySelector(".where");
+    write(where, motors.get(alert.motor)?.name || alert.motor);
+    where.href = `#/motor/${alert.motor}`;
+    write(item.querySelector(".why"), alert.reason);
+    const began = at(alert.opened_ts_s);
+    const said = (notes.get(alert.id) ?? []).filter((note) => note.kind !== "comment").at(-1);
+    const noted = said ? ` · ${noteWord(said.kind)} by ${said.by}` : "";
+    write(item.querySelector(".when"), (open(alert) ? `since ${began}` : `${began} – cleared ${at(alert.ts_s)}`) + noted);
+    return item;
+  }));
+  byId("calm").hidden = sorted.some(open) || !link.came;
+}
+
+function drawSoon() {
+  if (frame) return;
+  frame = requestAnimationFrame(() => {
+    frame = 0;
+    for (const id of changed) if (motors.has(id)) draw(motors.get(id));
+    changed.clear();
+    if (alertsStale) drawAlerts();
+  });
+}
+
+function take(change) {
+  if (change === null) return;
+  for (const id of change.gone) {
+    tiles.get(id)?.item.remove();
+    tiles.delete(id);
+  }
+  for (const id of change.motors) changed.add(id);
+  orderStale = true;
+  alertsStale ||= change.alerts;
+  drawSoon();
+  if (byId("fleet").children.length < motors.size) arrange();
+}
+
+async function drawMoney() {
+  if (document.hidden || !motors.size || byId("view-fleet").hidden) return;
+  try {
+    const money = await ask("/v1/money");
+    write(byId("at-risk"), amount(money.cost_at_risk, money.currency));
+    write(byId("at-risk-formula"), money.cost_at_risk_formula);
+    write(byId("avoided"), amount(money.cost_avoided, money.currency));
+    write(byId("avoided-formula"), money.cost_avoided_formula);
+    byId("money").hidden = false;
+  } catch {
+    byId("money").hidden = true; // readiness says why, above
+  }
+}
+
+export function start() {
+  byId("totals").append(...Object.keys(URGENCY).map((state) => {
+    const button = make("button", "", { type: "button", "data-state": state, "aria-pressed": "false" });
+    button.append(make("b"), ` ${STATE_WORDS[state]}`);
+    button.hidden = true;
+    button.addEventListener("click", () => {
+      wanted = wanted === state ? null : state;
+      arrange();
+    });
+    return button;
+  }));
+  byId("search").addEventListener("input", arrange);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
+    if (byId("view-fleet").hidden) return;
+    event.preventDefault();
+    byId("search").focus();
+  });
+  subscribe(take);
+  setInterval(() => {
+    if (document.hidden) return;
+    if (orderStale) arrange();
+    if (!byId("view-fleet").hidden) motors.forEach(drawSeen);
+  }, SORT_EVERY_MS);
+  setInterval(drawMoney, MONEY_EVERY_MS);
+  setTimeout(drawMoney, 1500);
+}
+
+export function show() {
+  arrange();
+  drawMoney();
+}

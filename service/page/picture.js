@@ -1,0 +1,87 @@
+// What the page knows: motors, alerts and notes as /v1/stream tells them. Views subscribe; nobody else keeps copies.
+
+const REOPEN_MS = 5000;
+const listeners = new Set();
+
+export const motors = new Map();
+export const alerts = new Map();
+export const notes = new Map();
+export const link = { state: "waiting", newestMs: 0, came: false };
+let clockLeadS = 0;
+
+export const edgeNowS = () => Date.now() / 1000 + clockLeadS;
+// listener({ motors: Set of ids, alerts: bool, gone: [id] }) after every change, listener(null) when the link changes
+export const subscribe = (listener) => listeners.add(listener);
+
+export async function ask(path) {
+  const answer = await fetch(path);
+  const body = await answer.json();
+  if (answer.ok) return body;
+  throw new Error(`${body.error.message}: ${body.error.remedy}`);
+}
+
+function tell(change) {
+  for (const listener of listeners) listener(change);
+}
+
+function noteAlert(alert) {
+  const before = alerts.get(alert.id);
+  if (!before || before.revision <= alert.revision) alerts.set(alert.id, alert);
+}
+
+function noteNote(note) {
+  const said = notes.get(note.alert) ?? [];
+  if (!said.some((one) => one.ts_s === note.ts_s && one.text === note.text)) notes.set(note.alert, [...said, note]);
+}
+
+function bound() {
+  const ended = [...alerts.values()].filter((alert) => alert.state === "clear").sort((a, b) => b.ts_s - a.ts_s);
+  for (const alert of ended.slice(200)) alerts.delete(alert.id);
+  for (const id of notes.keys()) if (!alerts.has(id)) notes.delete(id);
+}
+
+async function fetchAlerts() {
+  const found = await ask("/v1/alerts?cleared=true");
+  alerts.clear();
+  notes.clear();
+  found.alerts.forEach(noteAlert);
+  found.notes.forEach(noteNote);
+  tell({ motors: new Set(), alerts: true, gone: [] });
+}
+
+function take(event) {
+  const news = JSON.parse(event.data);
+  clockLeadS = news.ts_s - Date.now() / 1000;
+  link.newestMs = Date.now();
+  link.came = true;
+  const gone = news.gone.slice();
+  if (news.full) {
+    const present = new Set(news.motors.map((motor) => motor.motor));
+    gone.push(...[...motors.keys()].filter((id) => !present.has(id)));
+  }
+  for (const id of gone) motors.delete(id);
+  for (const motor of news.motors) motors.set(motor.motor, motor);
+  if (news.full) fetchAlerts().catch(() => {}); // the stream's own error handling tells of a lost edge
+  news.alerts.forEach(noteAlert);
+  news.notes.forEach(noteNote);
+  bound();
+  tell({
+    motors: new Set(news.motors.map((motor) => motor.motor)),
+    alerts: news.alerts.length + news.notes.length > 0,
+    gone,
+  });
+}
+
+export function listen() {
+  const source = new EventSource("/v1/stream");
+  const say = (state) => {
+    link.state = state;
+    tell(null);
+  };
+  source.addEventListener("open", () => say("live"));
+  source.addEventListener("news", take);
+  source.addEventListener("error", () => {
+    say("lost");
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, REOPEN_MS);
+  });
+}

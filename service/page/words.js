@@ -1,0 +1,129 @@
+// Words and numbers as people read them. Nothing here touches the page.
+
+export const STATE_WORDS = { alarm: "Alarm", warning: "Warning", silent: "Silent", ok: "OK", unheard: "No reading yet" };
+
+const FAULT_WORDS = {
+  healthy: "Healthy", anomaly: "Unlike a healthy motor", inner_race: "Inner race", outer_race: "Outer race",
+  ball: "Rolling element", cage: "Cage", imbalance: "Imbalance", misalignment: "Misalignment",
+  looseness: "Looseness", cooling: "Cooling", overload: "Overload",
+};
+const BAND_WORDS = {
+  orders: "Lines at multiples of shaft speed", levels: "Vibration level and its spread over frequency",
+  envelope_low: "Impacts heard in the low band", envelope_high: "Impacts heard in the high band",
+  envelope_low_white: "Impacts in the low band, resonances evened out",
+  envelope_high_white: "Impacts in the high band, resonances evened out",
+  shape: "Peaks of the waveform", thermal: "Temperatures", load: "Load and current",
+};
+const NOTE_WORDS = { acknowledged: "Acknowledged", repaired: "Repaired", false_alarm: "False alarm", comment: "Comment" };
+
+const REPLACE_BEARING = [
+  "Look at the envelope spectrum: lines at the marked frequency and its multiples confirm it.",
+  "Listen again at full load, and check grease and temperature of the drive-end bearing.",
+  "Order the bearing and plan its replacement within the remaining life; do not wait for the upper end of it.",
+];
+const ADVICE = {
+  healthy: ["Nothing to do. The next reading is judged as it comes."],
+  anomaly: [
+    "Something has changed that no fault explains. See below what drives the score.",
+    "Check whether load, speed or mounting was changed, and whether the sensor sits tight.",
+    "If it stays, measure by hand and note the finding at the alert.",
+  ],
+  inner_race: [...REPLACE_BEARING, "When it is out, check the shaft's fit: a loose or tight inner ring comes back."],
+  outer_race: [...REPLACE_BEARING, "When it is out, check the seat of the housing and whether current passes the bearing."],
+  ball: [...REPLACE_BEARING, "Look for dirt or water in the grease: rolling elements seldom fail alone."],
+  cage: [
+    "A broken cage ends suddenly: shorten the interval of measurement and plan a stop soon.",
+    "Check the lubrication first, starved cages break.", "Replace the bearing.",
+  ],
+  imbalance: [
+    "Stop and clean rotor, fan or impeller; look for a lost weight, blade or caked material.",
+    "If it stays, balance the rotor in place (ISO 21940-11, G6.3 or better).",
+    "Measure again: the line at shaft speed must have fallen.",
+  ],
+  misalignment: [
+    "Check the coupling's elements for wear.",
+    "Check for soft foot, then align shafts with the machine warm.",
+    "Measure again: lines at twice the shaft speed must have fallen.",
+  ],
+  looseness: [
+    "Tighten foot and bearing-cap bolts to their torque; look for cracks in the frame and the foundation.",
+    "Check the sensor's own mounting: a loose sensor looks the same.",
+  ],
+  cooling: [
+    "Clean the fan cowl, the fins and the air path; check that the fan turns the right way and is whole.",
+    "Reduce the load until the winding has cooled down: ten degrees more halve the insulation's life.",
+  ],
+  overload: [
+    "Check the driven machine: blocked, dragging, closed valve, wrong product.",
+    "Compare the current with the plate and reduce the load.",
+    "Check the three phases: a missing or weak one looks like overload.",
+  ],
+};
+
+export const faultWord = (name) => FAULT_WORDS[name] ?? name;
+export const bandWord = (name) => BAND_WORDS[name] ?? name.replaceAll("_", " ");
+export const noteWord = (kind) => NOTE_WORDS[kind] ?? kind;
+export const adviceFor = (diagnosis) => ADVICE[diagnosis] ?? ["Look at the alert's reason and measure by hand."];
+
+export const known = (value) => value !== null && value !== undefined;
+
+const moment = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+export const at = (seconds) => moment.format(seconds * 1000);
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+export const amount = (value, currency) => `${whole.format(value)} ${currency}`;
+export const percent = (fraction) => (known(fraction) ? `${Math.round(fraction * 100)} %` : "–");
+
+export function figure(value, unit, digits = 1) {
+  return known(value) ? `${value.toFixed(digits)} ${unit}`.trim() : "–";
+}
+
+export function span(hours) {
+  if (hours < 1) return `${Math.max(1, Math.round(hours * 60))} min`;
+  if (hours < 72) return `${hours < 10 ? hours.toFixed(1) : Math.round(hours)} h`;
+  if (hours < 24 * 90) return `${Math.round(hours / 24)} d`;
+  if (hours < 24 * 730) return `${Math.round(hours / 730)} months`;
+  return `${Math.round(hours / 8766)} years`;
+}
+
+export function remaining(health) {
+  const { rul_h: middle, rul_low_h: low, rul_high_h: high } = health;
+  if (!known(middle)) return known(low) ? `over ${span(low)}` : "no end in sight";
+  if (!known(low)) return span(middle);
+  return known(high) ? `${span(middle)} (${span(low)} – ${span(high)})` : `${span(middle)} (over ${span(low)})`;
+}
+
+export function ago(seconds) {
+  if (seconds < 2) return "now";
+  if (seconds < 90) return `${Math.round(seconds)} s ago`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 172800) return `${Math.round(seconds / 3600)} h ago`;
+  return `${Math.round(seconds / 86400)} d ago`;
+}
+
+export function stateOf(motor) {
+  if (!motor.health) return motor.availability === "silent" ? "silent" : "unheard";
+  return motor.health.state === "ok" && motor.availability === "silent" ? "silent" : motor.health.state;
+}
+
+export function diagnosisOf(motor) {
+  if (!motor.health) return "Waiting for its first reading";
+  const probability = motor.health.probabilities[motor.health.diagnosis];
+  const sure = known(probability) ? `, ${percent(probability)} likely` : "";
+  const word = faultWord(motor.health.diagnosis) + sure;
+  return motor.availability === "silent" ? `${word}, sensor silent` : word;
+}
+
+// The health filter's parameters in words; names are the manifest's.
+export function filterInWords(filter) {
+  const words = [];
+  if (known(filter.ln_cooling)) {
+    const worse = Math.round((Math.exp(filter.ln_cooling) - 1) * 100);
+    words.push(worse > 4 ? `Cooling ${worse} % worse than new` : worse < -4 ? `Cooling ${-worse} % better than the plate says` : "Cooling as new");
+  }
+  if (known(filter.ln_damage)) words.push(`Damage at ${percent(Math.min(1, Math.exp(filter.ln_damage)))} of what ends a motor`);
+  if (known(filter.growth_per_h)) {
+    const doubling = Math.LN2 / filter.growth_per_h;
+    words.push(filter.growth_per_h > 0 && doubling < 5000 ? `Damage doubles every ${span(doubling)}` : "Damage is not growing");
+  }
+  return words;
+}
