@@ -68,6 +68,10 @@ train: .venv/.stamp ## makes the models in service/models from the twin, with to
 bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/bench.json
 	@$(FULL) -m tests.bench $(ARGS)
 
+.PHONY: soak
+soak: .venv/.stamp mosquitto ## the long tests: hundreds of swaps and kills, an hour of load -> build/soak
+	@SOAK=1 $(FULL) -m pytest -q -m soak $(TESTS) $(ARGS)
+
 .PHONY: lock
 lock: ## resolves the dependencies anew into the four requirements.lock
 	@test -x .venv/bin/uv || { $(PYTHON) -m venv .venv && $(FULL) $(PIP) uv; }

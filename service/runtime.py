@@ -195,6 +195,11 @@ class Runtime:
         """The bundle that runs now."""
         return self.rollout.models
 
+    @property
+    def rollout_fault(self) -> str | None:
+        """Why no new bundle can be taken; None where one can."""
+        return self._opened.fault
+
     def _model(self) -> str:
         return self.rollout.models.digest[:12]
 

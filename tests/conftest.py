@@ -147,10 +147,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips, by name, what this machine cannot run: absent recordings, absent torch."""
+    """Skips, by name, what is not to run here: absent recordings, absent torch, long versions."""
     for mark in item.iter_markers("data"):
         for name in mark.args:
             if not (motor_data() / name).exists():
                 pytest.skip(f"recording {name} is absent; set MOTOR_DATA to a folder that has it")
+    if item.get_closest_marker("soak") and not os.environ.get("SOAK"):
+        pytest.skip("the long version; `make soak` runs it")
     if item.get_closest_marker("training") and importlib.util.find_spec("torch") is None:
         pytest.skip("torch is absent; run `make test`, which installs it")

@@ -1,17 +1,18 @@
 """HTTP: what people and programs ask the edge. It never waits for the worker.
 
-========= ==========================================================================
-module    responsibility
-========= ==========================================================================
-documents the shapes of the answers
-routes    health, motors, alerts, model, metrics, the page
-past      history, last windows, alerts and notes, money: what the historian holds
-access    who may change something
-answers   answers in one form
-stream    server-sent events: the live picture, bounded per reader
-shield    security headers and size limits around everything
-server    uvicorn inside our process, without its signal handling
-========= ==========================================================================
+========== ==========================================================================
+module     responsibility
+========== ==========================================================================
+documents  the shapes of the answers
+routes     health, motors, alerts, model, metrics, the page
+past       history, last windows, alerts and notes, money: what the historian holds
+repository bundles: which there are, try one, call one off (Open Inference Protocol)
+access     who may change something
+answers    answers in one form
+stream     server-sent events: the live picture, bounded per reader
+shield     security headers and size limits around everything
+server     uvicorn inside our process, without its signal handling
+========== ==========================================================================
 """
 
 from service.api.routes import create

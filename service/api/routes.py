@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from service import metrics, vibration
-from service.api import documents, past
+from service.api import documents, past, repository
 from service.api.answers import answer, unknown_motor
 from service.api.shield import Shield, failure
 from service.api.stream import Streams
@@ -49,6 +49,7 @@ def create(runtime: Runtime) -> FastAPI:
     _health(app, runtime)
     _fleet(app, runtime, streams)
     past.add(app, runtime)
+    repository.add(app, runtime)
 
     @app.get("/metrics", include_in_schema=False)
     def exposition() -> Response:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sqlite3
 import threading
 import time
+import urllib.error
+import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from service.contract import codec, topics
 from service.motor import MotorState
+from tests.conftest import ROOT
 from tests.service.core.conftest import make_reading
 from tests.service.swap.conftest import Press
 from tests.system.conftest import Edge, Watcher, wait_until
@@ -130,8 +134,10 @@ def ended(edge: Edge, version: int, timeout_s: float = 60.0) -> dict[str, Any]:
     return wait_until(told, f"the end of version {version}", timeout_s)
 
 
-def swap_under_traffic(edge: Edge, press: Press, watcher: Watcher, port: int, *, per_s: float, for_s: float) -> str:
-    """The story of both versions of the test; a line of figures."""
+def swap_under_traffic(
+    edge: Edge, press: Press, watcher: Watcher, port: int, *, per_s: float, for_s: float
+) -> dict[str, float]:
+    """The story of both versions of the test; its figures."""
     motors = 20
     for k in range(motors):
         watcher.introduce(f"m{k}")
@@ -167,16 +173,141 @@ def swap_under_traffic(edge: Edge, press: Press, watcher: Watcher, port: int, *,
         assert np.frombuffer(MotorState.from_bytes(raw).x)[1] == pytest.approx(60.0 * (readings - 1))
     steady = traffic.latencies_ms(until_s=offered_s)
     across = traffic.latencies_ms(since_s=offered_s, until_s=ended_s)
-    return (
-        f"{len(traffic.sent_s)} readings at {per_s:g}/s, lost 0; ms: steady p50 {np.median(steady):.1f} "
-        f"p99 {np.percentile(steady, 99):.1f} max {steady.max():.1f}; across p50 {np.median(across):.1f} "
-        f"p99 {np.percentile(across, 99):.1f} max {across.max():.1f}; "
-        f"late {(across > 3 * np.percentile(steady, 99)).sum()} of {len(across)}"
-    )
+    return {
+        "readings": len(traffic.sent_s),
+        "lost": len(traffic.sent_s.keys() - traffic.back_s.keys()),
+        "per_s": per_s,
+        "steady_p50_ms": float(np.median(steady)),
+        "steady_p99_ms": float(np.percentile(steady, 99)),
+        "across_p50_ms": float(np.median(across)),
+        "across_p99_ms": float(np.percentile(across, 99)),
+        "across_max_ms": float(across.max()),
+        "late": int((across > 3 * np.percentile(steady, 99)).sum()),
+    }
+
+
+def keep(name: str, figures: dict[str, float]) -> None:
+    """Put figures where people find them after a long run."""
+    folder = ROOT / "build" / "soak"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(figures, indent=1) + "\n")
 
 
 @pytest.mark.system
 def test_a_swap_under_traffic_loses_nothing_and_carries_the_filters_state_over(
-    trusting: Edge, press: Press, watcher: Watcher, broker: Broker, record_property: Any
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
 ) -> None:
-    told = swap_under_traffic(trusting, press, watcher, broker.port, per_s=150.0, for_s=9.0)
+    figures = swap_under_traffic(trusting, press, watcher, broker.port, per_s=150.0, for_s=9.0)
+    assert figures["lost"] == 0
+
+
+@pytest.mark.system
+@pytest.mark.soak
+def test_a_swap_under_a_minute_of_a_thousand_readings_a_second_is_late_for_nobody(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    figures = swap_under_traffic(trusting, press, watcher, broker.port, per_s=1000.0, for_s=60.0)
+    keep("swap", figures)
+    assert figures["lost"] == 0
+    assert figures["late"] == 0, figures
+
+
+TOKEN = secrets.token_hex(16)
+
+
+def call(edge: Edge, path: str, token: str | None = TOKEN) -> tuple[int, Any]:
+    """Status and body of one POST."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    request = urllib.request.Request(edge.address + path, method="POST", headers=headers)  # noqa: S310 - our own address
+    try:
+        with urllib.request.urlopen(request, timeout=30.0) as answer:  # noqa: S310 - our own address
+            return answer.status, json.loads(answer.read() or b"null")
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.loads(error.read())
+
+
+def feed(port: int) -> Traffic:
+    """A little traffic, enough for a swap."""
+    return Traffic(port, 4, 100.0).start()
+
+
+@pytest.mark.system
+def test_a_bundle_is_loaded_by_the_open_inference_protocol_and_only_with_the_token(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(MOTORTWIN_HTTP_TOKEN=TOKEN, MOTORTWIN_SWAP_SOAK_S="60").start()
+    press(2, to=trusting.data / "bundles" / "offered" / "mine")
+    load = "/v2/repository/models/mine/load"
+    assert call(trusting, load, token=None)[0] == 401
+    assert call(trusting, load, token=TOKEN[1:])[0] == 401
+    assert set(call(trusting, load, token=TOKEN[1:])[1]) == {"error"}
+    assert trusting.json("/v1/model")["candidate"] is None
+    status, body = call(trusting, "/v2/repository/models/nobody/load")
+    assert (status, list(body)) == (400, ["error"])
+    assert "no bundle is offered as 'nobody'" in body["error"]
+    traffic = feed(broker.port)
+    assert call(trusting, load) == (200, None)
+    wait_until(lambda: trusting.json("/v1/model")["version"] == 2, "the swap", timeout_s=30.0)
+    states = {one["version"]: one["state"] for one in call(trusting, "/v2/repository/index")[1]}
+    assert states == {"2": "LOADING"} or states["2"] == "READY"
+    assert call(trusting, "/v2/repository/models/tiny/unload") == (200, None)
+    assert ended(trusting, 2)["phase"] == "cancelled"
+    assert trusting.json("/v1/model")["version"] == 1
+    assert call(trusting, "/v2/repository/models/tiny/unload")[0] == 409
+    traffic.stop()
+    assert traffic.sent_s.keys() == traffic.back_s.keys()
+
+
+@pytest.mark.system
+def test_a_power_cut_in_the_soak_brings_the_old_bundle_back_and_a_committed_one_survives_it(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(MOTORTWIN_SWAP_SOAK_S="60").start()
+    offer(trusting, press, 2)
+    traffic = feed(broker.port)
+    wait_until(lambda: trusting.json("/v1/model")["version"] == 2, "the swap", timeout_s=30.0)
+    trusting.kill()
+    trusting.set(MOTORTWIN_SWAP_SOAK_S="1").start()
+    assert trusting.json("/v1/model")["version"] == 1
+    offer(trusting, press, 3)
+    assert ended(trusting, 3)["phase"] == "committed"
+    trusting.kill()
+    trusting.start()
+    assert trusting.json("/v1/model")["version"] == 3
+    traffic.stop()
+    refused = trusting.data / "bundles" / "refused" / "v2" / "reason.txt"
+    assert "the service died while it was on probation" in refused.read_text()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("swaps", [20, pytest.param(300, marks=pytest.mark.soak)])
+def test_swap_after_swap_takes_no_more_memory(
+    swaps: int, trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(
+        MOTORTWIN_HTTP_TOKEN=TOKEN,
+        MOTORTWIN_SWAP_SOAK_S="0.1",
+        MOTORTWIN_SWAP_MIN_READINGS="4",
+        MOTORTWIN_SWAP_MAX_SLOWDOWN="1000",
+    ).start()
+    traffic = feed(broker.port)
+    sizes_mib: list[float] = []
+    for version in range(2, swaps + 2):
+        press(version, to=trusting.data / "bundles" / "offered" / f"v{version}")
+        assert call(trusting, f"/v2/repository/models/v{version}/load") == (200, None)
+        assert ended(trusting, version)["phase"] == "committed"
+        sizes_mib.append(trusting.metric("process_resident_memory_bytes") / 2**20)
+    traffic.stop()
+    assert traffic.sent_s.keys() == traffic.back_s.keys()
+    settled = sizes_mib[4]
+    figures = {"swaps": swaps, "settled_mib": settled, "last_mib": sizes_mib[-1], "growth": sizes_mib[-1] / settled - 1}
+    keep("swaps", figures | {"fds": trusting.metric("process_open_fds")})
+    assert figures["growth"] < 0.05, sizes_mib
+    assert len(list((trusting.data / "bundles" / "kept").iterdir())) == 1
