@@ -38,7 +38,7 @@ test: .venv/.stamp .venv-edge/.stamp programs ## every test; TESTS=tests/service
 	@$(FULL) -m pytest -q $(TESTS) $(ARGS)
 
 .PHONY: e2e
-e2e: .venv/.stamp ## the images and the compose stack; needs a container engine
+e2e: .venv/.stamp mosquitto ## the images and the compose stack, on a container engine that it starts if none runs
 	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
 .PHONY: check
@@ -62,7 +62,7 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 
 .PHONY: train
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
-	@$(FULL) -m training $(ARGS)
+	@$(FULL) -m training train $(ARGS)
 
 .PHONY: bench
 bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/bench.json
