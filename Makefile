@@ -64,6 +64,10 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
 	@$(FULL) -m training train $(ARGS)
 
+.PHONY: gan
+gan: .venv/.stamp ## rare failures, made and judged: the whole report -> build/gan (20 minutes; resumes)
+	@$(FULL) -m training gan report $(ARGS)
+
 .PHONY: bench
 bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/bench.json
 	@$(FULL) -m tests.bench $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -96,6 +97,8 @@ def run(plan: Plan, progress: Callable[[str], None]) -> dict[Job, Any]:
     if results:
         progress(f"{len(results)} of {total} results are kept from before in {kept}")
     began = time.monotonic()
+    # Workers inherit it: small matrices gain nothing from threads, and threads of several workers fight for the cores.
+    os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(plan.workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
         futures = {pool.submit(done, job, plan.data, plan.budget): job for job in todo}
         for count, future in enumerate(as_completed(futures), start=1):

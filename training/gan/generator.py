@@ -59,11 +59,11 @@ class Shape:
         missing = self.strides * self.patch - self.steps
         if missing:
             windows = torch.cat([windows, windows[:, -1:].expand(-1, missing, -1)], dim=1)
-        return windows.reshape(len(windows), self.strides, self.width)
+        return windows.reshape(-1, self.strides, self.width)
 
     def unpatched(self, patches: Tensor) -> Tensor:
         """``(B, strides, width)`` -> ``(B, T, C)``."""
-        return patches.reshape(len(patches), self.strides * self.patch, self.channels)[:, : self.steps]
+        return patches.reshape(-1, self.strides * self.patch, self.channels)[:, : self.steps]
 
 
 @dataclass(frozen=True, slots=True)
