@@ -14,6 +14,7 @@ iso20816     velocity RMS and zones, as an engineer reads them
 faults/      one file per fault: how severity changes the physics
 degradation  how severity grows from onset to failure
 sensor       range, noise, resolution, missing values
+impairment   failing sensors, wandering clocks, lost and doubled messages
 population   batches of machines, drawn or built from plates
 twin         the physics step by step for a batch
 duty         loads and ambient over time
@@ -25,7 +26,11 @@ publish      the MQTT shell
 spectrum     spectra and indicators of a window
 plot         pictures: waveform, spectra, trend
 resemblance  features, and a classifier that tries to tell twin from real
-validate     the twin against real recordings
+preset       one real rig as identified, kept apart from the defaults
+identify     recordings of a seeded defect -> a specimen of a preset
+validate     the twin against real recordings of seeded defects
+wear         the twin's wear against bearings run to failure
+report       both as a page
 console/     one file per command of ``python -m simulator``
 recording    readers of published recordings of real machines
 replay       recordings as the same messages, at a rate the bundle takes

@@ -16,6 +16,7 @@ from service.contract.messages import Birth, Reading, Sensor, Truth
 from service.contract.signals import OPERATING, SIGNALS
 from simulator import duty, twin
 from simulator.degradation import course
+from simulator.impairment import Impaired, Journey, Transit
 from simulator.parameter import take
 from simulator.population import built
 
@@ -32,11 +33,15 @@ FAULTS = tuple(Fault)
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """One moment of the fleet: a reading and its truth per motor; a lost reading is None, its truth is not."""
+    """One moment of the fleet: a reading and its truth per motor; a lost reading is None, its truth is not.
+
+    ``others`` arrive after all of these: readings that had to wait, and duplicates.
+    """
 
     ts_s: float
     readings: tuple[Reading | None, ...]
     truths: tuple[Truth, ...]
+    others: tuple[Reading, ...] = ()
 
 
 class Fleet:
@@ -112,6 +117,7 @@ class Fleet:
     def ticks(self) -> Iterator[Tick]:
         """Every moment of the scenario in order."""
         temperatures = twin.steady(self.machines, self._state(0), self._ambient_c[:, 0])
+        ways = self._ways()
         for index in range(len(self)):
             rng = self._rng(1 + index)
             state = self._state(index)
@@ -120,10 +126,32 @@ class Fleet:
             true = twin.operating(state, temperatures, self._ambient_c[:, index])
             told = self.machines.sensors.scalars(true, rng)
             accel = self._vibration(index, rng)
-            yield self._tick(index, told, accel, rng)
+            yield self._arrived(self._tick(index, told, accel, rng), ways)
 
-    def _rng(self, stream: int) -> np.random.Generator:
-        return np.random.Generator(np.random.SFC64(np.random.SeedSequence(self.scenario.seed, spawn_key=(2, stream))))
+    def _rng(self, stream: int, kind: int = 2) -> np.random.Generator:
+        key = np.random.SeedSequence(self.scenario.seed, spawn_key=(kind, stream))
+        return np.random.Generator(np.random.SFC64(key))
+
+    def _ways(self) -> dict[int, tuple[Impaired, Journey]]:
+        """Failing sensors and troubled ways, by row; a motor without either is left alone."""
+        return {
+            row: (Impaired(plan.sensor_fault, self._rng(row, 3)), Journey(plan.transit or Transit(), self._rng(row, 4)))
+            for row, plan in enumerate(self.scenario.motor)
+            if plan.sensor_fault or plan.transit is not None
+        }
+
+    def _arrived(self, tick: Tick, ways: dict[int, tuple[Impaired, Journey]]) -> Tick:
+        """What arrives of a tick."""
+        if not ways:
+            return tick
+        at_h = (tick.ts_s - self.start_ts_s) / 3600.0
+        readings, others = list(tick.readings), []
+        for row, (sensors, journey) in ways.items():
+            reading = readings[row]
+            first, *more = journey(None if reading is None else sensors(reading, at_h), at_h) or (None,)
+            readings[row] = first
+            others += [late for late in more if late is not None]
+        return Tick(tick.ts_s, tuple(readings), tick.truths, tuple(others))
 
     def _state(self, index: int) -> twin.State:
         return twin.operate(self.machines, self.severity[:, index], self._load[:, index], self._drive)

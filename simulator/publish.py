@@ -301,6 +301,8 @@ def publish(
             link.truth(truth)
             if reading is not None:
                 link.reading(reading)
+        for reading in tick.others:
+            link.reading(reading)
         if on_tick is not None:
             on_tick(tick)
     return link.counts

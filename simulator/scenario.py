@@ -21,6 +21,7 @@ from simulator import catalogue
 from simulator.circuit import Rating
 from simulator.degradation import Law
 from simulator.duty import Profile
+from simulator.impairment import SensorFault, Transit
 from simulator.parameter import OutOfRangeError
 
 FOLDER = Path(__file__).parent / "scenarios"
@@ -87,6 +88,8 @@ class MotorPlan(_Part):
     missing: Annotated[tuple[Signal, ...], Field(description="signals this motor has no sensor for")] = ()
     drop_out: Annotated[Share, Field(description="share of readings that get lost on the way")] = 0.0
     gaps: Annotated[Share, Field(description="share of single values that are missing")] = 0.0
+    sensor_fault: tuple[SensorFault, ...] = ()
+    transit: Annotated[Transit | None, Field(description="what happens to the messages on their way")] = None
     fault: tuple[FaultPlan, ...] = ()
 
     @model_validator(mode="after")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -31,9 +32,15 @@ class Indicators(NamedTuple):
     flatness: float
 
 
+@lru_cache(maxsize=16)
+def _hann(size: int) -> NDArray[np.float64]:
+    window: NDArray[np.float64] = np.hanning(size)
+    return window
+
+
 def amplitude(x: NDArray[Any], fs_hz: float) -> Spectrum:
     """Amplitude spectrum of ``(n,)`` under a Hann window; a line shows its peak value."""
-    hann = np.hanning(x.size)
+    hann = _hann(x.size)
     centred = np.asarray(x, dtype=np.float64) - float(np.mean(x))
     lines: NDArray[np.float64] = np.abs(np.fft.rfft(centred * hann)) * (2.0 / float(hann.sum()))
     return Spectrum(np.asarray(np.fft.rfftfreq(x.size, 1.0 / fs_hz), dtype=np.float64), lines)
@@ -56,13 +63,14 @@ def envelope_spectrum(x: NDArray[Any], fs_hz: float, band_hz: tuple[float, float
 def indicators(x: NDArray[Any]) -> Indicators:
     """RMS, kurtosis (3 for Gaussian noise), crest factor and spectral flatness (1 for white noise) of ``(n,)``."""
     centred = np.asarray(x, dtype=np.float64) - float(np.mean(x))
-    power = float(np.mean(centred**2))
+    squared = centred * centred
+    power = float(np.mean(squared))
     if power == 0.0:
         return Indicators(0.0, 0.0, 0.0, 0.0)
-    density = np.abs(np.fft.rfft(centred * np.hanning(centred.size)))[1:] ** 2 + 1e-30
+    density = np.abs(np.fft.rfft(centred * _hann(centred.size)))[1:] ** 2 + 1e-30
     return Indicators(
         rms_m_s2=float(np.sqrt(power)),
-        kurtosis=float(np.mean(centred**4)) / power**2,
+        kurtosis=float(np.mean(squared * squared)) / power**2,
         crest=float(np.abs(centred).max() / np.sqrt(power)),
         flatness=float(np.exp(np.log(density).mean()) / density.mean()),
     )

@@ -1,13 +1,15 @@
-"""The twin against Case Western's drive-end recordings: same bearing, speed, fault and size, the declared spreads.
+"""The twin against Case Western's drive-end recordings: same bearing, speed, fault and size.
 
-Nothing here is fitted: the twin's machines are drawn from the catalogue's defaults, so the figures say how far a
-population of plausible motors lies from one particular test rig.
+Twice: drawn from the catalogue's defaults, which never saw these recordings and say how far a population of plausible
+motors lies from one particular rig; and as the preset of that rig, identified on the recordings of loads 0 and 1 hp and
+compared on 2 and 3 hp. Folds keep a bearing's recordings, and the twin's windows that stand for it, together.
 """
 
 from __future__ import annotations
 
 import csv
 import tarfile
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,16 +18,18 @@ import numpy as np
 
 from service.contract.bearing import CATALOGUE
 from service.contract.faults import Fault
-from simulator import catalogue, twin
+from simulator import catalogue, identify, preset, twin
 from simulator.population import built
 from simulator.recording import MANIFEST_FILE, Recording, RecordingError, read
 from simulator.replay import chosen
 from simulator.resemblance import Verdict, features, told_apart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
+
+    from simulator.preset import Preset, Specimen
 
 FAULTS = tuple(Fault)
 ARCHIVE = "cwru.tar.xz"
@@ -36,9 +40,15 @@ SEVERITY = {"0.007": 0.35, "0.014": 0.55, "0.021": 0.75, "0.028": 0.95}
 
 RIG = "1.5kW-4p-60Hz"
 BEARING = "6205"
-WINDOW = 4096
+FS_HZ = 12_000.0
+WINDOW = identify.WINDOW
 WINDOWS_PER_RECORDING = 12
 MACHINES_PER_RECORDING = 6
+
+PRESET = "cwru"
+FITTED = ("0", "1")
+REPORTED = ("2", "3")
+"""Loads in hp that the preset is identified on, and those it is judged on."""
 
 
 class Row(NamedTuple):
@@ -48,6 +58,23 @@ class Row(NamedTuple):
     fault: Fault
     size_in: str
     load_hp: str
+    position: str
+
+
+class Pair(NamedTuple):
+    """One recording's features and those of the twin that stands for it, ``(n, len(FEATURES))`` each."""
+
+    row: Row
+    real: NDArray[np.float64]
+    twin: NDArray[np.float64]
+
+
+class Comparison(NamedTuple):
+    """One kind of fault."""
+
+    fault: Fault
+    verdict: Verdict
+    pairs: list[Pair]
 
 
 def rows(folder: Path) -> list[Row]:
@@ -57,64 +84,110 @@ def rows(folder: Path) -> list[Row]:
         raise RecordingError(f"{folder}: needs {ARCHIVE} and {MANIFEST_FILE}; set MOTOR_DATA to the folder above")
     with table.open(newline="", encoding="utf-8") as file:
         return [
-            Row(line["file"], KINDS[line["fault_type"]], line["diameter_in"], line["load_hp"])
+            Row(line["file"], KINDS[line["fault_type"]], line["diameter_in"], line["load_hp"], line["or_position"])
             for line in csv.DictReader(file)
             if line["group"] == GROUP and line["fault_type"] in KINDS
         ]
 
 
-def compare(folder: Path, *, seed: int = 0) -> Iterator[tuple[Fault, Verdict, int, int]]:
-    """Per fault type the two-sample test and the number of real and of simulated windows."""
-    plan = rows(folder)
-    with TemporaryDirectory(prefix="motortwin-") as unpacked:
-        with tarfile.open(folder / ARCHIVE) as archive:
-            archive.extractall(unpacked, filter="data")
-        (Path(unpacked) / MANIFEST_FILE).write_bytes((folder / MANIFEST_FILE).read_bytes())
-        yield from _compared(Path(unpacked), plan, seed)
+def compare(folder: Path, *, seed: int = 0, rig: Preset | None = None) -> Iterator[Comparison]:
+    """Per fault the two-sample test: the defaults on all loads, or a preset on the loads it never saw."""
+    plan = [row for row in rows(folder) if rig is None or row.load_hp in REPORTED]
+
+    def made(row: Row, recording: Recording, rng: np.random.Generator) -> NDArray[np.float64]:
+        return _drawn(row, recording, rng) if rig is None else _of_rig(rig, row, recording, rng)
+
+    with _unpacked(folder) as files:
+        for fault in dict.fromkeys(row.fault for row in plan):
+            yield _compared(files, fault, [row for row in plan if row.fault is fault], made, seed)
 
 
-def _compared(folder: Path, plan: list[Row], seed: int) -> Iterator[tuple[Fault, Verdict, int, int]]:
-    for fault in dict.fromkeys(row.fault for row in plan):
-        real, fake, real_group, fake_group = [], [], [], []
-        for number, row in enumerate(row for row in plan if row.fault is fault):
-            recording = read(str(folder / row.file))
-            own = _real(recording, fault)
-            made = _twin(recording, fault, SEVERITY[row.size_in], np.random.default_rng([seed, number]))
-            real.append(own)
-            fake.append(made)
-            # A bearing was reused over the loads: its recordings are one group.
-            real_group.append(np.full(len(own), list(SEVERITY).index(row.size_in)))
-            fake_group.append(number * MACHINES_PER_RECORDING + np.arange(len(made)) % MACHINES_PER_RECORDING)
-        verdict = told_apart(*(np.concatenate(part) for part in (real, fake, real_group, fake_group)))
-        yield fault, verdict, sum(map(len, real)), sum(map(len, fake))
+def identified(folder: Path, *, seed: int = 0, progress: Callable[[str], None] | None = None) -> Preset:
+    """The rig from its recordings at loads 0 and 1 hp; takes half a minute a specimen."""
+    plan = [row for row in rows(folder) if row.load_hp in FITTED]
+    rig = preset.Preset(
+        title="Case Western's bearing rig at the drive end: SKF 6205-2RS with seeded defects, 12 kHz",
+        source="identified on the 12 kHz drive-end recordings of 0 and 1 hp by python -m simulator validate --identify",
+        rating=RIG,
+        bearing=BEARING,
+        fs_hz=FS_HZ,
+        specimen=(),
+    )
+    found = []
+    with _unpacked(folder) as files:
+        for fault, size_in, position in dict.fromkeys((row.fault, row.size_in, row.position) for row in plan):
+            own = [row for row in plan if (row.fault, row.size_in, row.position) == (fault, size_in, position)]
+            samples = [_sample(read(str(files / row.file))) for row in own]
+            found.append(
+                identify.specimen(
+                    rig, fault, size_in, position, SEVERITY[size_in], samples, defect_order(fault), seed=seed
+                )
+            )
+            if progress is not None:
+                progress(f"{fault} {size_in} in {position}".rstrip())
+    return rig.model_copy(update={"specimen": tuple(found)})
 
 
-def _defect_order(fault: Fault) -> float:
+def defect_order(fault: Fault) -> float:
+    """Strikes per turn of a defect in the rig's bearing."""
     orders = CATALOGUE[BEARING].orders()
     return {Fault.INNER_RACE: orders.bpfi, Fault.OUTER_RACE: orders.bpfo, Fault.BALL: 2.0 * orders.bsf}[fault]
 
 
-def _speed(recording: Recording) -> tuple[float, float]:
-    if recording.fs_hz is None or recording.speed_rpm is None:
-        raise RecordingError(f"{recording.name}: rate or speed unknown")
-    return recording.fs_hz, recording.speed_rpm
+@contextmanager
+def _unpacked(folder: Path) -> Iterator[Path]:
+    with TemporaryDirectory(prefix="motortwin-") as name:
+        with tarfile.open(folder / ARCHIVE) as archive:
+            archive.extractall(name, filter="data")
+        (Path(name) / MANIFEST_FILE).write_bytes((folder / MANIFEST_FILE).read_bytes())
+        yield Path(name)
 
 
-def _real(recording: Recording, fault: Fault) -> NDArray[np.float64]:
-    fs_hz, speed_rpm = _speed(recording)
-    samples = chosen(recording, "DE")["x"][0]
-    starts = np.linspace(0, samples.size - WINDOW, WINDOWS_PER_RECORDING).astype(int)
-    return np.stack([features(samples[s : s + WINDOW], fs_hz, speed_rpm / 60.0, _defect_order(fault)) for s in starts])
+def _compared(
+    files: Path,
+    fault: Fault,
+    plan: list[Row],
+    made: Callable[[Row, Recording, np.random.Generator], NDArray[np.float64]],
+    seed: int,
+) -> Comparison:
+    pairs = []
+    for number, row in enumerate(plan):
+        recording = read(str(files / row.file))
+        windows = identify.cut(_sample(recording).accel_m_s2, WINDOWS_PER_RECORDING)
+        real = _features(windows, np.full(len(windows), _sample(recording).speed_rpm / 60.0), fault)
+        pairs.append(Pair(row, real, made(row, recording, np.random.default_rng([seed, number]))))
+    # A bearing was reused over the loads and positions; the twin's windows of it are in the same fold, so that no
+    # classifier gets to know one side's bearing without the other's.
+    groups = [np.full(WINDOWS_PER_RECORDING, list(SEVERITY).index(pair.row.size_in)) for pair in pairs]
+    group = np.concatenate(groups)
+    real, fake = (np.concatenate([getattr(pair, side) for pair in pairs]) for side in ("real", "twin"))
+    return Comparison(fault, told_apart(real, fake, group, group), pairs)
 
 
-def _twin(recording: Recording, fault: Fault, severity: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    fs_hz, speed_rpm = _speed(recording)
+def _sample(recording: Recording) -> identify.Sample:
+    if recording.fs_hz != FS_HZ or recording.speed_rpm is None:
+        raise RecordingError(f"{recording.name}: is not at {FS_HZ:g} Hz, or its speed is unknown")
+    return identify.Sample(chosen(recording, "DE")["x"][0], recording.speed_rpm)
+
+
+def _features(windows: NDArray[np.float32], shaft_hz: NDArray[np.float64], fault: Fault) -> NDArray[np.float64]:
+    order = defect_order(fault)
+    return np.stack([features(x, FS_HZ, float(hz), order) for x, hz in zip(windows, shaft_hz, strict=True)])
+
+
+def _of_rig(rig: Preset, row: Row, recording: Recording, rng: np.random.Generator) -> NDArray[np.float64]:
+    specimen: Specimen = rig.find(row.fault, row.size_in, row.position)
+    speed_rpm = _sample(recording).speed_rpm
+    return _features(*preset.windows(rig, specimen, speed_rpm, WINDOWS_PER_RECORDING, WINDOW, rng), row.fault)
+
+
+def _drawn(row: Row, recording: Recording, rng: np.random.Generator) -> NDArray[np.float64]:
     n = MACHINES_PER_RECORDING
-    machines = built(rng, [catalogue.named(RIG)] * n, [CATALOGUE[BEARING]] * n, np.full(n, fs_hz))
+    machines = built(rng, [catalogue.named(RIG)] * n, [CATALOGUE[BEARING]] * n, np.full(n, FS_HZ))
     levels = np.zeros((n, len(FAULTS)))
-    levels[:, FAULTS.index(fault)] = severity
+    levels[:, FAULTS.index(row.fault)] = SEVERITY[row.size_in]
     # The load that makes this motor turn at the recorded speed.
-    slip = 1.0 - speed_rpm / 1800.0
+    slip = 1.0 - _sample(recording).speed_rpm / 1800.0
     state = twin.operate(machines, levels, np.clip(slip / machines.rating.slip, 0.02, 1.2))
     via = twin.path(machines, WINDOW)
     windows = [
@@ -122,9 +195,4 @@ def _twin(recording: Recording, fault: Fault, severity: float, rng: np.random.Ge
         for _ in range(WINDOWS_PER_RECORDING // MACHINES_PER_RECORDING)
     ]
     shaft_hz = np.tile(state.operation.speed_rpm / 60.0, len(windows))
-    return np.stack(
-        [
-            features(x, fs_hz, float(hz), _defect_order(fault))
-            for x, hz in zip(np.concatenate(windows), shaft_hz, strict=True)
-        ]
-    )
+    return _features(np.concatenate(windows), shaft_hz, row.fault)

@@ -27,7 +27,8 @@ def test_every_scenario_of_the_gallery_loads_and_says_what_it_is(name: str) -> N
 
 
 def test_the_gallery_has_a_scenario_for_every_fault_a_healthy_one_and_the_demo() -> None:
-    assert {"demo", "healthy", *Fault} <= set(gallery())
+    assert {"demo", "healthy", "drifting_sensor", "broker_cut", "whole_line", *Fault} <= set(gallery())
+    assert len(gallery()) >= 12
 
 
 def test_in_the_demo_two_motors_stay_healthy_and_six_fail_of_different_faults() -> None:
@@ -58,6 +59,11 @@ def test_in_the_demo_two_motors_stay_healthy_and_six_fail_of_different_faults() 
         (_motor(rating="9999999kW-4p-50Hz"), "motor[0]: Rating.power_w=1e+10 W: must lie within"),
         (_motor(load={"profile": "wild"}), "motor[0].load.profile: "),
         (_motor(missing=["speed"]), "motor[0].missing[0]: "),
+        (_motor(sensor_fault=[{"signal": "housing", "kind": "drift"}]), "motor[0].sensor_fault[0].signal: "),
+        (_motor(sensor_fault=[{"signal": "load", "kind": "drift"}]), "motor[0].sensor_fault[0]: per_h belongs to"),
+        (_motor(sensor_fault=[{"signal": "load", "kind": "noise"}]), "motor[0].sensor_fault[0]: level: kind 'noise'"),
+        (_motor(transit={"duplicates": 2}), "motor[0].transit.duplicates: "),
+        (_motor(transit={"cut": [{"from_h": 5, "to_h": 4}]}), "motor[0].transit.cut[0]: to_h=4 must lie after"),
         (_motor(fault=[{"kind": "inner", "severity": 0.1}]), "motor[0].fault[0].kind: "),
         (_motor(fault=[{"kind": "ball", "severity": 1.4}]), "motor[0].fault[0].severity: "),
         (_motor(fault=[{"kind": "ball"}]), "motor[0].fault[0]: give either failure_h"),
@@ -85,7 +91,7 @@ def test_a_file_that_is_not_toml_is_refused_with_its_line(tmp_path: Path) -> Non
 
 
 def test_an_unknown_name_lists_the_gallery() -> None:
-    with pytest.raises(ScenarioError, match="nope: no such file, nor a scenario named ball, cage"):
+    with pytest.raises(ScenarioError, match="nope: no such file, nor a scenario named ball, broker_cut, cage"):
         load("nope")
 
 
