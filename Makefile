@@ -38,7 +38,7 @@ test: .venv/.stamp .venv-edge/.stamp programs ## every test; TESTS=tests/service
 	@$(FULL) -m pytest -q $(TESTS) $(ARGS)
 
 .PHONY: e2e
-e2e: .venv/.stamp mosquitto ## the images and the compose stack, on a container engine that it starts if none runs
+e2e: .venv/.stamp programs ## the images and the compose stack, on a container engine that it starts if none runs
 	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
 .PHONY: check
@@ -73,7 +73,7 @@ bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/b
 	@$(FULL) -m tests.bench $(ARGS)
 
 .PHONY: soak
-soak: .venv/.stamp mosquitto ## the long tests: hundreds of swaps and kills, an hour of load -> build/soak
+soak: .venv/.stamp programs ## the long tests: hundreds of swaps and kills, an hour of load -> build/soak
 	@SOAK=1 $(FULL) -m pytest -q -m soak $(TESTS) $(ARGS)
 
 .PHONY: lock
