@@ -241,6 +241,24 @@ class FleetState(Mapping[str, MotorState]):
         return FleetState({name: state for name, state in self.items() if name != motor})
 
 
+def with_filters_of(now: Mapping[str, MotorState], then: Mapping[str, MotorState], schema_id: str) -> FleetState:
+    """The fleet as it is now, with the filters it had then where only those fit the schema; alarms stay as they are.
+
+    Args:
+        now: the fleet, some of its filters of another schema.
+        then: the fleet as it was under this schema.
+        schema_id: of the bundle that runs from now on.
+    """
+    back = {}
+    for motor, state in now.items():
+        old = then.get(motor)
+        if state.schema_id != schema_id and old is not None and old.schema_id == schema_id:
+            back[motor] = state._replace(
+                schema_id=schema_id, x=old.x, P=old.P, filter_ts_s=old.filter_ts_s, heard=old.heard
+            )
+    return (now if isinstance(now, FleetState) else FleetState(now)).changed(back)
+
+
 class _Cursor:
     """Takes consecutive pieces of bytes, and no piece that is not wholly there."""
 

@@ -23,6 +23,7 @@ from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
 from service.inbox import Acknowledged
 from service.journal import Journal
 from service.memory import Memory
+from service.motor import with_filters_of
 from service.presence import Presence
 from service.quarantine import step_around
 from service.steady import Steady
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from service.inbox import Inbox
     from service.live import Live
     from service.metrics import Metrics
-    from service.monitor import FleetState, StepResult
+    from service.monitor import FleetState, Models, StepResult
     from service.mqtt import Link
     from service.rollout import Rollout
     from service.settings import Settings
@@ -68,6 +69,8 @@ class Worker:
         self._batch = settings.inbox.batch
         self._rollout = rollout
         self._watchdog = watchdog
+        self._judging = rollout.models
+        self._before_swap: tuple[Models, FleetState] | None = None
         self._steady = Steady()
         self._link = link
         self._inbox = inbox
@@ -139,7 +142,10 @@ class Worker:
         if not readings:
             return
         now_ts_s, moment = time.time(), self._steady.now()
-        models, before, profiles = self._rollout.models, self.memory.state, self.memory.registry.profiles
+        models, profiles = self._rollout.models, self.memory.registry.profiles
+        if models is not self._judging:
+            self._take_up(models)
+        before = self.memory.state
 
         def step(state: FleetState, some: Sequence[Reading]) -> StepResult:
             with self._watchdog.over(some):
@@ -177,6 +183,15 @@ class Worker:
         self._count_alerts(result.alerts)
         self._live.update([(health, now_ts_s) for health in result.health], result.alerts)
         self._historian.take(result.health, readings, now_ts_s)
+
+    def _take_up(self, models: Models) -> None:
+        """Another bundle runs from now on; where it is the old one that comes back, its filters' states do too."""
+        old, state = self._judging, self.memory.state
+        if self._before_swap is not None and self._before_swap[0] is models:
+            self.memory.state = with_filters_of(state, self._before_swap[1], models.manifest.health.schema_id)
+        changes_schema = old.manifest.health.schema_id != models.manifest.health.schema_id
+        self._before_swap = (old, state) if changes_schema else None
+        self._judging = models
 
     def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
         """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""

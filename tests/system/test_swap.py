@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import sqlite3
@@ -134,6 +135,13 @@ def ended(edge: Edge, version: int, timeout_s: float = 60.0) -> dict[str, Any]:
     return wait_until(told, f"the end of version {version}", timeout_s)
 
 
+def filter_seconds(edge: Edge) -> dict[str, float]:
+    """What each motor's filter has counted, as a stopped edge stored it."""
+    with contextlib.closing(sqlite3.connect(edge.data / "motortwin.db")) as connection:
+        rows = connection.execute("SELECT id, state FROM motor").fetchall()
+    return {name: float(np.frombuffer(MotorState.from_bytes(raw).x)[1]) for name, raw in rows}
+
+
 def swap_under_traffic(
     edge: Edge, press: Press, watcher: Watcher, port: int, *, per_s: float, for_s: float
 ) -> dict[str, float]:
@@ -164,13 +172,10 @@ def swap_under_traffic(
     assert edge.metric('motortwin_swaps_total{result="committed"}') == 1.0
     assert sum(edge.metric(f'motortwin_shed_total{{reason="{why}"}}') for why in ("queue_full", "queue_bytes")) == 0.0
     assert edge.stop() == 0
-    with sqlite3.connect(edge.data / "motortwin.db") as connection:
-        rows = dict(connection.execute("SELECT id, state FROM motor"))
-    connection.close()
-    for name, raw in rows.items():
-        readings = sum(motor == name for motor, _ in traffic.sent_s)
-        # the tiny filter counts seconds; a reset would begin them anew
-        assert np.frombuffer(MotorState.from_bytes(raw).x)[1] == pytest.approx(60.0 * (readings - 1))
+    # the tiny filter counts seconds; a reset would begin them anew
+    assert filter_seconds(edge) == pytest.approx(
+        {f"m{k}": 60.0 * (sum(name == f"m{k}" for name, _ in traffic.sent_s) - 1) for k in range(motors)}
+    )
     steady = traffic.latencies_ms(until_s=offered_s)
     across = traffic.latencies_ms(since_s=offered_s, until_s=ended_s)
     return {
@@ -282,6 +287,28 @@ def test_a_power_cut_in_the_soak_brings_the_old_bundle_back_and_a_committed_one_
     traffic.stop()
     refused = trusting.data / "bundles" / "refused" / "v2" / "reason.txt"
     assert "the service died while it was on probation" in refused.read_text()
+
+
+@pytest.mark.system
+def test_filters_of_another_schema_start_afresh_and_come_back_with_the_old_bundle(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(MOTORTWIN_HTTP_TOKEN=TOKEN, MOTORTWIN_SWAP_SOAK_S="60", MOTORTWIN_SWAP_MIN_READINGS="20").start()
+    traffic = Traffic(broker.port, 4, 20.0).start()  # slow, or the soak is a longer gap than the filter predicts over
+    offer(trusting, press, 2, change=lambda manifest: manifest["health"].update(schema_id="another-1"))
+    wait_until(lambda: trusting.metric("motortwin_filter_resets_total") == 4.0, "the filters to start afresh")
+    assert call(trusting, "/v2/repository/models/tiny/unload") == (200, None)
+    assert ended(trusting, 2)["phase"] == "cancelled"
+    time.sleep(0.5)
+    traffic.stop()
+    assert traffic.sent_s.keys() == traffic.back_s.keys()
+    assert trusting.metric("motortwin_filter_resets_total") == 4.0
+    assert trusting.stop() == 0
+    assert filter_seconds(trusting) == pytest.approx(
+        {f"m{k}": 60.0 * (sum(name == f"m{k}" for name, _ in traffic.sent_s) - 1) for k in range(4)}
+    )
 
 
 @pytest.mark.system

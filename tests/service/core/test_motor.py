@@ -16,7 +16,7 @@ from service.contract.faults import CONDITIONS
 from service.contract.messages import Alert, Birth, Nameplate
 from service.contract.signals import NAMEPLATE
 from service.errors import CorruptState
-from service.motor import BootMark, FleetState, MotorState, generic_profile, profile_of
+from service.motor import BootMark, FleetState, MotorState, generic_profile, profile_of, with_filters_of
 from service.steady import Moment
 
 T0 = 1_800_000_000.0
@@ -211,3 +211,13 @@ def test_what_a_step_copies_stays_small_in_a_large_fleet() -> None:
         fleet = fleet.changed({f"m{(turn * 32 + k) % 5000}": plain() for k in range(32)})
         assert len(fleet._layer) <= 8 * 70  # 70 squared is just under 5000
     assert len(fleet) == 5000
+
+
+def test_filters_come_back_where_only_they_fit_and_alarms_stay() -> None:
+    then = plain()._replace(schema_id="old", x=np.ones(2).tobytes(), filter_ts_s=T0, heard=Moment(3, 5.0))
+    reset = plain()._replace(schema_id="new", quiet=np.ones(counts, np.uint32).tobytes(), peak_ms=9)
+    now = FleetState({"swapped": reset, "kept": then, "newcomer": reset})
+    back = with_filters_of(now, {"swapped": then, "kept": reset}, "old")
+    assert back["swapped"] == reset._replace(schema_id="old", x=then.x, filter_ts_s=T0, heard=Moment(3, 5.0))
+    assert back["kept"] == then
+    assert back["newcomer"] == reset
