@@ -5,7 +5,7 @@ The models never see any of this: what they know of a window is inside their gra
 
 Velocity RMS over 10-1000 Hz is what ISO 20816-1:2016 limits; it is integrated in the frequency domain under a Hann
 window. The squared envelope is demodulated over a quarter of the sampling rate (Randall and Antoni, MSSP 25 (2011)
-485-520, sec. 5), in the one of the models' two bands that is more impulsive.
+485-520, sec. 5), in the one of the models' two bands whose squared envelope varies most.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def rms(reading: Reading) -> tuple[float | None, float | None]:
 
 def _velocity_rms_mm_s(x: NDArray[np.float32], fs_hz: float) -> float:
     n = len(x)
-    if n < 2:
+    if n < 3:  # the window is zero at both ends
         return 0.0
     hann = _hann(n)
     low, high = (int(np.ceil(VELOCITY_HZ[0] * n / fs_hz)), int(VELOCITY_HZ[1] * n / fs_hz) + 1)
@@ -86,7 +86,7 @@ def portrait(reading: Reading) -> dict[str, Any] | None:
     hann = np.hanning(n)
     spectrum = 2.0 * np.abs(np.fft.rfft(x * hann)) / max(float(hann.sum()), 1.0)
     candidates = [_squared_envelope(x, start) for start in _BAND_STARTS]
-    best = max(range(len(candidates)), key=lambda k: _peakedness(candidates[k]))
+    best = max(range(len(candidates)), key=lambda k: float(candidates[k].var()))
     envelope = candidates[best]
     mean = float(envelope.mean())
     taper = np.hanning(len(envelope))
@@ -113,11 +113,6 @@ def _squared_envelope(x: NDArray[np.float64], start: float) -> NDArray[np.float6
     full[: int(start * n)] = 0.0
     full[int((start + 0.25) * n) :] = 0.0
     return np.square(np.abs(np.fft.ifft(2.0 * full)))
-
-
-def _peakedness(envelope: NDArray[np.float64]) -> float:
-    mean = float(envelope.mean())
-    return float(np.mean(np.square(envelope))) / mean**2 if mean > 0.0 else 0.0
 
 
 class Windows:

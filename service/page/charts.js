@@ -39,7 +39,8 @@ function times(_chart, splits, _axis, _space, step) {
   });
 }
 
-function zonesBehind(zones, shades) {
+// Bands of colour up to each boundary and beyond the last; a missing shade leaves a band blank.
+function zonesBehind(zones, shades, names) {
   return (chart) => {
     const { ctx, bbox } = chart;
     const tops = [...zones, Infinity];
@@ -49,12 +50,12 @@ function zonesBehind(zones, shades) {
     ctx.textAlign = "right";
     tops.forEach((top, index) => {
       const high = Math.min(top, chart.scales.y.max);
-      if (high > bottom) {
+      if (high > bottom && shades[index]) {
         const [y0, y1] = [chart.valToPos(high, "y", true), chart.valToPos(bottom, "y", true)];
         ctx.fillStyle = faded(shades[index], 0.16);
         ctx.fillRect(bbox.left, y0, bbox.width, y1 - y0);
         ctx.fillStyle = shades[index];
-        if (y1 - y0 > 14 * devicePixelRatio) ctx.fillText("ABCD"[index], bbox.left + bbox.width - 6, y0 + 14 * devicePixelRatio);
+        if (y1 - y0 > 14 * devicePixelRatio) ctx.fillText(names[index], bbox.left + bbox.width - 6, y0 + 14 * devicePixelRatio);
       }
       bottom = top;
     });
@@ -67,6 +68,8 @@ function marksOver(marks, shade) {
     const { ctx, bbox } = chart;
     ctx.save();
     ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
+    ctx.textAlign = "left";
+    ctx.textBaseline = "alphabetic";
     ctx.strokeStyle = shade;
     ctx.fillStyle = shade;
     ctx.setLineDash([4 * devicePixelRatio, 3 * devicePixelRatio]);
@@ -115,8 +118,8 @@ export class Chart {
     const number = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(digits)} ${what.unit}`.trim());
     const axis = { stroke: colour("soft"), grid: { stroke: faded(colour("soft"), 0.18) }, ticks: { show: false } };
     const hooks = { drawClear: [], draw: [] };
-    if (what.zones) hooks.drawClear.push(zonesBehind(what.zones, ["ok", "accent", "warning", "alarm"].map(colour)));
-    if (what.threshold) hooks.drawClear.push(zonesBehind([what.threshold, what.threshold], ["card", "card", "alarm"].map(colour)));
+    if (what.zones) hooks.drawClear.push(zonesBehind(what.zones, ["ok", "accent", "warning", "alarm"].map(colour), "ABCD"));
+    if (what.threshold) hooks.drawClear.push(zonesBehind([what.threshold], [null, colour("alarm")], ["", "alarm"]));
     if (what.marks) hooks.draw.push(marksOver(what.marks, colour("warning")));
     const time = what.x === "time";
     this.plot = new uPlot({

@@ -7,7 +7,7 @@ import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, noteWord, 
 const URGENCY = { alarm: 0, warning: 1, silent: 2, ok: 3, unheard: 4 };
 const SORT_EVERY_MS = 1000;
 const MONEY_EVERY_MS = 10000;
-const ALERTS_SHOWN = 100;
+const ENDED_SHOWN = 12;
 
 const tiles = new Map();
 const changed = new Set();
@@ -100,7 +100,8 @@ function drawTotals(counts) {
 function drawAlerts() {
   alertsStale = false;
   const open = (alert) => alert.state !== "clear";
-  const sorted = [...alerts.values()].sort((a, b) => open(b) - open(a) || b.ts_s - a.ts_s).slice(0, ALERTS_SHOWN);
+  const newest = [...alerts.values()].sort((a, b) => b.ts_s - a.ts_s);
+  const sorted = [...newest.filter(open), ...newest.filter((alert) => !open(alert)).slice(0, ENDED_SHOWN)];
   byId("alerts").replaceChildren(...sorted.map((alert) => {
     const item = byId("alert").content.cloneNode(true).firstElementChild;
     item.dataset.state = open(alert) ? "alarm" : "clear";

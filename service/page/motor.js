@@ -17,6 +17,7 @@ let charts = null;
 let marks = [];
 let shaftMarks = [];
 let stale = false;
+let lifeTop = 720;
 let busy = false;
 let site = { changes: false };
 
@@ -36,8 +37,8 @@ function makeCharts() {
       series: [{ word: "Health", tone: "ok", width: 2 }, { word: "Severity", tone: "alarm", dash: [5, 4] }] }),
     anomaly: trend(trends, "Anomaly", "above 1 it is unlike a healthy motor", {
       unit: "", threshold: 1, range: up(1.3), series: [{ word: "Anomaly", tone: "accent", width: 2 }] }),
-    rul: trend(trends, "Remaining life", "with its 90 % interval; no band where the end is open", {
-      unit: "h", digits: 0, band: [1, 2], range: up(10), series: [
+    rul: trend(trends, "Remaining life", "with its 90 % interval, no band where its end is open; months are cut off", {
+      unit: "h", digits: 0, band: [1, 2], range: (_low, high) => [0, Math.min(Math.max(high, 10) * 1.1, lifeTop)], series: [
         { word: "Upper", tone: "soft", width: 1 }, { word: "Lower", tone: "soft", width: 1 },
         { word: "Remaining life", tone: "accent", width: 2 }] }),
     velocity: trend(trends, "Vibration velocity", "", {
@@ -77,6 +78,7 @@ function drawTrends(past) {
   };
   charts.health.chart.show([ts, scaled(columns.health, 100), scaled(columns.severity, 100)], `Health, ${say("health", "", 2)}`);
   charts.anomaly.chart.show([ts, columns.anomaly], `Anomaly, ${say("anomaly", "", 2)}`);
+  lifeTop = Math.max(720, 2 * (lastKnown(columns.rul_h) ?? 0));
   charts.rul.chart.show([ts, columns.rul_high_h, columns.rul_low_h, columns.rul_h], `Remaining life, ${say("rul_h", "h", 0)}`);
   charts.velocity.chart.show([ts, columns.velocity_rms_mm_s], `Vibration velocity, ${say("velocity_rms_mm_s", "mm/s", 2)}`);
   charts.accel.chart.show([ts, columns.accel_rms_m_s2], `Vibration acceleration, ${say("accel_rms_m_s2", "m/s²", 2)}`);
@@ -103,7 +105,7 @@ function drawWindow(last) {
     // a defective rolling element strikes both races, so its line is at twice its spin
     const base = name === "bsf" ? 2 * hz.bsf : hz[name];
     const word = name === "bsf" ? "2 BSF" : MARK_WORDS[name];
-    for (const times of name === "ftf" ? [1] : [1, 2, 3]) marks.push([times === 1 ? word : `${times}×`, base * times]);
+    for (const times of name === "ftf" ? [1] : [1, 2, 3]) marks.push([times === 1 ? word : name === "bsf" ? `${2 * times} BSF` : `${times} ${word}`, base * times]);
   }
   shaftMarks = hz.shaft ? [1, 2, 3].map((times) => [`${times}×`, hz.shaft * times]) : [];
   const when = `axis ${last.axis}, ${at(last.ts_s)}`;
@@ -225,6 +227,13 @@ async function saveNote(event) {
   }
 }
 
+// The chosen stretch of the past, counted back from the motor's own newest time.
+function askPast(path) {
+  const hours = Number(byId("period").value);
+  const newest = motors.get(shown).health?.ts_s;
+  return ask(hours && newest ? `${path}/history?from=${newest - hours * 3600}` : `${path}/history`);
+}
+
 async function refresh() {
   if (!shown || busy || document.hidden || !motors.has(shown)) return;
   busy = true;
@@ -232,7 +241,7 @@ async function refresh() {
   const id = shown;
   const path = `/v1/motors/${encodeURIComponent(id)}`;
   const [info, past, last, said, money] = await Promise.allSettled(
-    [ask(path), ask(`${path}/history`), ask(`${path}/window`), ask(`${path}/alerts`), ask("/v1/money")]);
+    [ask(path), askPast(path), ask(`${path}/window`), ask(`${path}/alerts`), ask("/v1/money")]);
   try {
     await ready();
     busy = false;
@@ -290,6 +299,7 @@ export function start() {
     byId("changes-off").hidden = site.changes;
   }).catch(() => {}); // without an answer nothing can be noted; the connection's own line says why
   byId("note-form").addEventListener("submit", saveNote);
+  byId("period").addEventListener("change", refresh);
   byId("note-cancel").addEventListener("click", () => byId("note").close());
   subscribe((change) => {
     if (change === null || shown === null) return;
