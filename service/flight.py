@@ -4,11 +4,13 @@ A graph that crashes or hangs takes the process with it, and the broker delivers
 memory of it the service would die for ever. So the identity of every reading is in the file while it is judged. What
 is found there at the start is suspect and is judged alone; a reading that was alone when the service gave itself up
 (it hung), or alone three times when it died of something else (a power cut is not the reading's fault), is condemned.
+What one bundle died of is not held against the reading when another runs.
 
 The file is mapped, so this costs no system call; it survives the process, and need not survive the machine. Its space
 is allocated at once: a full disk is then no matter. Where it cannot be had, nothing is remembered.
 
-Layout, little-endian: magic, 1 byte hung, 2 bytes count; then ``count`` times 8 bytes identity, 1 byte strikes.
+Layout, little-endian: magic, 1 byte hung, 2 bytes count, 8 bytes of the bundle's digest; then ``count`` times 8 bytes
+identity, 1 byte strikes.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ _log = logging.getLogger(__name__)
 FILE = "flight"
 STRIKES = 3
 _MAGIC = b"MTF1"
-_HEAD = struct.Struct("<4sBH")
+_HEAD = struct.Struct("<4sBHQ")
+_HUNG_AT = 4
 _ENTRY = struct.Struct("<QB")
 _MAX_ENTRIES = 4096
 _SIZE = _HEAD.size + _MAX_ENTRIES * _ENTRY.size
@@ -46,10 +49,16 @@ class Condemned(Exception):  # noqa: N818 - named after what is known
 
 
 class Flight:
-    """The readings that are being judged now, and the suspects of the last run. One thread enters and leaves."""
+    """The readings that are being judged now, and the suspects of the last run. One thread enters and leaves.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the file lies.
+        digest: of the bundle that runs.
+    """
+
+    def __init__(self, folder: Path, digest: str) -> None:
         self._memory = _mapped(folder / FILE)
+        self._bundle = _named(digest)
         self._suspects = self._left()
         if self._suspects:
             _log.warning(
@@ -80,15 +89,20 @@ class Flight:
 
     def hung(self) -> None:
         """The service gives itself up because of what is in flight; callable from any thread."""
-        self._memory[_HEAD.size - 3] = 1
+        self._memory[_HUNG_AT] = 1
+
+    def take_up(self, digest: str) -> None:
+        """Another bundle runs from now on, which has nothing against anyone."""
+        self._bundle = _named(digest)
+        self._suspects.clear()
 
     def _head(self, count: int) -> None:
-        self._memory[: _HEAD.size] = _HEAD.pack(_MAGIC, 0, count)
+        self._memory[: _HEAD.size] = _HEAD.pack(_MAGIC, 0, count, self._bundle)
 
     def _left(self) -> dict[int, int]:
         """Identity to strikes of what the last run left."""
-        magic, hung, count = _HEAD.unpack_from(self._memory)
-        if magic != _MAGIC or count > _MAX_ENTRIES:
+        magic, hung, count, bundle = _HEAD.unpack_from(self._memory)
+        if magic != _MAGIC or count > _MAX_ENTRIES or bundle != self._bundle:
             return {}
         entries = [_ENTRY.unpack_from(self._memory, _HEAD.size + k * _ENTRY.size) for k in range(count)]
         if count == 1:
@@ -109,6 +123,10 @@ def _mapped(path: Path) -> mmap.mmap:
     except OSError as error:
         _log.warning("%s cannot be used (%s); what the service dies of will not be remembered", path, error.strerror)
         return mmap.mmap(-1, _SIZE)
+
+
+def _named(digest: str) -> int:
+    return int(digest[:16], 16)
 
 
 def _identity(reading: Reading) -> int:

@@ -71,6 +71,10 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join(2 * BEAT_S)
 
+    def take_up(self, digest: str) -> None:
+        """Another bundle runs from now on; called by the thread that is watched, between two steps."""
+        self._flight.take_up(digest)
+
     @contextlib.contextmanager
     def over(self, readings: Sequence[Reading]) -> Iterator[None]:
         """While these are judged. Raises ``Suspected`` or ``Condemned`` instead of beginning."""

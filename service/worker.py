@@ -192,6 +192,7 @@ class Worker:
         changes_schema = old.manifest.health.schema_id != models.manifest.health.schema_id
         self._before_swap = (old, state) if changes_schema else None
         self._judging = models
+        self._watchdog.take_up(models.digest)
 
     def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
         """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""

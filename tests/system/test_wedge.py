@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.contract import topics
 from tests.service.core.conftest import GRAPHS, make_reading, write_bundle
-from tests.service.swap.conftest import spinning
+from tests.service.swap.conftest import Press, spinning
 from tests.system.conftest import Edge, Watcher, wait_until
 
 if TYPE_CHECKING:
@@ -56,3 +59,40 @@ def test_a_reading_that_hangs_a_graph_costs_ten_seconds_a_time_and_only_itself(
     watcher.send(make_reading("m1", seq=3))
     watcher.wait_for(topics.motor("m1", "health"), lambda health: health["seq"] == 3)
     assert supervised.stop() == 0
+
+
+@pytest.mark.system
+def test_a_bundle_that_hangs_on_its_probation_is_gone_after_the_restart_and_the_reading_is_judged(
+    tmp_path: Path, broker: Broker, watcher: Watcher
+) -> None:
+    press = Press(tmp_path / "press")
+    raw = press.key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    (tmp_path / "key.pub").write_bytes(b64encode(raw))
+    edge = Edge(tmp_path, press(1, signed=False), broker.url).set(
+        MOTORTWIN_TRUST_KEYS=str(tmp_path / "key.pub"),
+        MOTORTWIN_SWAP_MIN_READINGS="5",
+        MOTORTWIN_SWAP_MAX_SLOWDOWN="1000",
+        MOTORTWIN_WATCHDOG_STEP_S="2",
+    )
+    edge.arguments = ("--supervise",)
+    watcher.introduce("m1")
+    edge.start()
+    try:
+        press(
+            2,
+            texts={"anomaly": spinning(GRAPHS["anomaly"])},
+            to=edge.data / "bundles" / "incoming" / "next",
+        )
+        for seq in range(200):
+            watcher.send(make_reading("m1", seq=seq))
+            time.sleep(0.1)
+            if edge.json("/v1/model")["version"] == 2:
+                break
+        watcher.send(make_reading("m1", seq=500, x={22: LAPS_FOR_HOURS}))
+        wait_until(lambda: edge.log.read_text().count("page http") == 2, "the restart", timeout_s=20.0)
+        watcher.wait_for(topics.motor("m1", "health"), lambda health: health["seq"] == 500, timeout_s=20.0)
+        edge.address = re.findall(r"page (http://[0-9.:]+)/", edge.log.read_text())[-1]
+        assert edge.json("/v1/model")["version"] == 1
+        assert "the service died while it was on probation" in edge.log.read_text()
+    finally:
+        assert edge.stop() == 0

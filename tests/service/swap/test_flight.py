@@ -21,29 +21,30 @@ if TYPE_CHECKING:
     from service.contract.messages import Reading
 
 ROOT = Path(__file__).resolve().parents[3]
+DIGEST = "0123456789abcdef" * 4
 READINGS = [make_reading("m1", seq=k) for k in range(5)]
 
 
 def died_over(folder: Path, *readings: Reading, hung: bool = False) -> None:
     """A service that dies while it judges these."""
-    flight = Flight(folder)
+    flight = Flight(folder, DIGEST)
     flight.enter(readings)
     if hung:
         flight.hung()
 
 
 def test_after_a_quiet_end_nobody_is_suspect(tmp_path: Path) -> None:
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     flight.enter(READINGS)
     flight.leave(READINGS)
-    again = Flight(tmp_path)
+    again = Flight(tmp_path, DIGEST)
     again.enter(READINGS)
     again.leave(READINGS)
 
 
 def test_what_was_judged_when_the_service_died_is_judged_apart_and_then_acquitted(tmp_path: Path) -> None:
     died_over(tmp_path, *READINGS[:3])
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     with pytest.raises(Suspected):
         flight.enter(READINGS)
     flight.enter(READINGS[3:])
@@ -57,7 +58,7 @@ def test_what_was_judged_when_the_service_died_is_judged_apart_and_then_acquitte
 def test_a_reading_that_hung_alone_is_condemned_at_once(tmp_path: Path) -> None:
     died_over(tmp_path, *READINGS, hung=True)
     died_over(tmp_path, READINGS[2], hung=True)
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     with pytest.raises(Condemned, match="died or hung"):
         flight.enter([READINGS[2]])
     flight.enter([READINGS[3]])
@@ -66,30 +67,48 @@ def test_a_reading_that_hung_alone_is_condemned_at_once(tmp_path: Path) -> None:
 def test_a_power_cut_is_not_held_against_a_reading_until_the_third_time(tmp_path: Path) -> None:
     for _ in range(STRIKES - 1):
         died_over(tmp_path, READINGS[0])
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     flight.enter([READINGS[0]])
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     with pytest.raises(Condemned):
         flight.enter([READINGS[0]])
 
 
 def test_another_reading_is_never_condemned_for_it(tmp_path: Path) -> None:
     died_over(tmp_path, READINGS[0], hung=True)
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     for other in (make_reading("m2", seq=0), make_reading("m1", seq=0, boot="b2"), READINGS[1]):
         flight.enter([other])
         flight.leave([other])
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"MTF1\x00\xff\xff" + bytes(40_000), bytes(100_000), os.urandom(300)])
+def test_what_one_bundle_died_of_is_not_held_against_it_by_another(tmp_path: Path) -> None:
+    died_over(tmp_path, READINGS[0], hung=True)
+    Flight(tmp_path, "f" * 64).enter([READINGS[0]])
+    died_over(tmp_path, READINGS[1], hung=True)
+    flight = Flight(tmp_path, DIGEST)
+    flight.take_up("f" * 64)
+    flight.enter([READINGS[1]])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x",
+        b"MTF1\x00\xff\xff" + b"\x01\x23\x45\x67\x89\xab\xcd\xef"[::-1] + bytes(40_000),
+        bytes(100_000),
+        os.urandom(300),
+    ],
+)
 def test_a_file_that_is_none_means_nothing(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
-    Flight(tmp_path).enter(READINGS)
+    Flight(tmp_path, DIGEST).enter(READINGS)
 
 
 def test_where_no_file_can_be_had_the_service_goes_on(tmp_path: Path) -> None:
     (tmp_path / FILE).mkdir()
-    flight = Flight(tmp_path)
+    flight = Flight(tmp_path, DIGEST)
     flight.enter(READINGS)
     flight.leave(READINGS)
 
@@ -97,7 +116,7 @@ def test_where_no_file_can_be_had_the_service_goes_on(tmp_path: Path) -> None:
 def test_a_step_that_hangs_ends_the_process_and_one_that_is_done_does_not(tmp_path: Path) -> None:
     left = threading.Event()
     codes: list[int] = []
-    watchdog = Watchdog(Flight(tmp_path), 0.3, leave=lambda code: (codes.append(code), left.set()))
+    watchdog = Watchdog(Flight(tmp_path, DIGEST), 0.3, leave=lambda code: (codes.append(code), left.set()))
     watchdog.start()
     for _ in range(5):
         with watchdog.over(READINGS):
@@ -106,7 +125,7 @@ def test_a_step_that_hangs_ends_the_process_and_one_that_is_done_does_not(tmp_pa
     with watchdog.over(READINGS[:1]):
         assert left.wait(2.0)
         with pytest.raises(Condemned):
-            Flight(tmp_path).enter(READINGS[:1])
+            Flight(tmp_path, DIGEST).enter(READINGS[:1])
     assert codes == [GAVE_UP]
     watchdog.stop()
 
@@ -120,7 +139,7 @@ folder = Path(sys.argv[1])
 lives = folder / "lives"
 life = len(lives.read_text()) if lives.exists() else 0
 lives.write_text("x" * (life + 1))
-watchdog = Watchdog(Flight(folder), 0.5, heartbeat())
+watchdog = Watchdog(Flight(folder, "0" * 64), 0.5, heartbeat())
 watchdog.start()
 what = sys.argv[2].split(",")[life]
 if what == "hang":
