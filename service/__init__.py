@@ -9,6 +9,21 @@ window     readings -> model rows; duplicates, late readings, implausible scalar
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
+signature  who vouches for a bundle: Ed25519 over its manifest, against pinned keys
+clock      how much time passed for the filter, when clocks lie
+steady     the edge's clock that nobody sets
+swap       the rules by which one bundle follows another; pure
+rollout    brings new bundles into use, in a thread of its own; owns which one runs
+offers     bundles that are offered (watched folder, by name), verified
+incoming   which folders have come to rest
+candidate  a bundle in a process of its own (``trial`` is that process)
+shadow     a candidate and the running bundle over the same readings
+tap        what the worker lets the rollout see of its batches
+ledger     what was decided about bundles, and the bundle that was accepted
+opening    which bundle the service starts with
+watchdog   gives the process up when judging a batch takes too long
+flight     which readings were being judged when the service died
+supervisor a parent that starts the service again, where nobody else does
 mqtt       the only importer of the MQTT client
 wire       what passes between the broker's thread and the rest
 inbox      what has arrived: bounded, held back in a burst, newest first in an overload
