@@ -122,6 +122,7 @@ def _download(address: str, part: Path, tell: Callable[[str], None]) -> None:
                 with part.open("ab" if resumed else "wb") as file:
                     _copy(answer, file, address, tell, have if resumed else 0)
         except urllib.error.HTTPError as error:
+            error.close()
             if error.code == 416 and have:
                 return
             if error.code < 500:

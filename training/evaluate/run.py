@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import import_module
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import torch
 
 from service import bundle
 from training.corpora import source
@@ -31,7 +35,10 @@ SECTIONS: dict[str, str] = {
     "timing": "timing",
     "rootcause": "rootcause",
 }
-"""Name of each section to its module, in the order they run."""
+"""Name of each section to its module, in the order of the page."""
+
+LONGEST_FIRST = ("cmapss", "twin", "femto", "ai4i", "sizes", "cwru", "nab", "skab", "ekf", "rootcause")
+"""Sections that may run beside each other; the rest runs alone, behind them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +49,16 @@ class Args:
     bundle: Path = field(default=Path("service/models"), metadata={"help": "bundle to evaluate"})
     only: str = field(default="", metadata={"help": f"some sections, by comma: {','.join(SECTIONS)}"})
     seeds: int = field(default=5, metadata={"help": "repetitions of whatever is random"})
+    workers: int = field(default=2, metadata={"help": "sections that run at a time"})
     tiny: bool = field(default=False, metadata={"help": "see that it runs; the figures mean nothing"})
 
     def __post_init__(self) -> None:
         unknown = set(self.names) - set(SECTIONS)
         if unknown:
             raise ValueError(f"--only: unknown section {min(unknown)!r}; known are {', '.join(SECTIONS)}")
-        if self.seeds < 1:
-            raise ValueError(f"--seeds: {self.seeds} must be at least 1")
+        for name in ("seeds", "workers"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"--{name}: {getattr(self, name)} must be at least 1")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -71,27 +80,51 @@ def evaluate(args: Args, tell: Callable[[str], None]) -> dict[str, float | None]
         service.errors.BundleError: the edge refuses the bundle.
         CorpusError: a data set is damaged. One that is absent is skipped, by name.
     """
-    options = Options(source.root(), bundle.load(args.bundle), args.seeds, args.tiny)
     about = {
-        "bundle": options.bundle.digest[:12],
+        "bundle": bundle.load(args.bundle).digest[:12],
         "seeds": str(args.seeds),
-        "data": ", ".join(sorted(path.name for path in options.data.glob("*/"))) or "none",
+        "data": ", ".join(sorted(path.name for path in source.root().glob("*/"))) or "none",
     }
     if args.tiny:
         about["tiny"] = "the figures mean nothing"
-    outcomes: list[report.Outcome] = []
-    for name in args.names:
-        started = time.monotonic()
-        protocol: Callable[[Options], Section] = import_module(f"training.evaluate.{SECTIONS[name]}").evaluate
-        try:
-            section, skipped = protocol(options), ""
-        except source.CorpusAbsentError as error:
-            section, skipped = None, str(error)
-        outcome = report.Outcome(name, section, skipped, time.monotonic() - started)
-        outcomes.append(outcome)
-        tell(f"{name}: skipped, {skipped}" if section is None else f"{name}: {section.title} ({outcome.seconds:.0f} s)")
+    outcomes: dict[str, report.Outcome] = {}
+
+    def take(outcome: report.Outcome) -> None:
+        outcomes[outcome.name] = outcome
+        section = outcome.section
+        tell(
+            f"{outcome.name}: "
+            + (f"skipped, {outcome.skipped}" if section is None else section.title)
+            + f" ({outcome.seconds:.0f} s)"
+        )
         for figure in section.figures if section else ():
             tell(report.line(figure))
-        report.write(args.out, outcomes, about)
+        report.write(args.out, [outcomes[name] for name in args.names if name in outcomes], about)
+
+    together = [name for name in LONGEST_FIRST if name in args.names]
+    if args.workers > 1 and len(together) > 1:
+        with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+            for done in as_completed([pool.submit(outcome_of, name, args) for name in together]):
+                take(done.result())
+    else:
+        for name in together:
+            take(outcome_of(name, args))
+    # Times are taken with nothing beside them.
+    for name in args.names:
+        if name not in outcomes:
+            take(outcome_of(name, args))
     tell(f"evaluate: {args.out / report.JSON_FILE} and {args.out / report.PAGE_FILE}")
-    return report.figures_of(outcomes)
+    return report.figures_of([outcomes[name] for name in args.names])
+
+
+def outcome_of(name: str, args: Args) -> report.Outcome:
+    """One section, run; skipped where its data set is absent."""
+    started = time.monotonic()
+    torch.set_num_threads(1)
+    protocol: Callable[[Options], Section] = import_module(f"training.evaluate.{SECTIONS[name]}").evaluate
+    options = Options(source.root(), bundle.load(args.bundle, prove=False), args.seeds, args.tiny)
+    try:
+        section, skipped = protocol(options), ""
+    except source.CorpusAbsentError as error:
+        section, skipped = None, str(error)
+    return report.Outcome(name, section, skipped, time.monotonic() - started)

@@ -1,8 +1,8 @@
 """FEMTO: four bearings run to failure through the edge's own core.
 
 Two variants. As shipped: thresholds of the bundle. Calibrated: a bearing's first tenth, which a plant has on day one,
-is the baseline of the same outputs, and alarms are judged behind it. The remaining life comes from the health filter, and
-beside it from the level of vibration, read against the lives of the other three bearings.
+is the baseline of the same outputs, and alarms are judged behind it. The remaining life comes from the health filter,
+and beside it from the level of vibration, read against the lives of the other three bearings.
 """
 
 from __future__ import annotations
@@ -180,9 +180,9 @@ def _calibrated(told: list[Health], end_s: float) -> NDArray[np.float64]:
     base = scores[at <= HEAD]
     level = np.median(base, axis=0)
     spread = np.maximum(1.4826 * np.median(np.abs(base - level), axis=0), floor)
-    hit = ((scores - level) / spread > MARGIN) & (at[:, None] > HEAD)
+    hit = ((scores - level) / spread > MARGIN) & np.asarray(at > HEAD)[:, None]
     hits = np.stack([np.convolve(column, np.ones(4))[: len(column)] for column in hit.T], axis=1)
-    on = (hits >= 3).any(axis=1)
+    on = np.asarray((hits >= 3).any(axis=1))
     starts = np.flatnonzero(on & ~np.concatenate([[False], on[:-1]]))
     return np.asarray(at[starts])
 
