@@ -49,7 +49,7 @@ class Limits:
 
     start_s: float = 60.0
     run_s: float = 5.0
-    memory_mib: int = 1024
+    memory_mib: int = 768
     cpu_s: int = 30
 
 

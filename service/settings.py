@@ -232,7 +232,7 @@ class SwapSettings(_Table):
     max_slowdown: Annotated[float, Field(ge=1, description="of the graphs, and of a reading's p95")] = 3.0
     max_alert_ratio: Annotated[float, Field(ge=1, description="of alerts opened; five more are forgiven")] = 3.0
     trial_s: Annotated[float, Field(gt=0, le=600, description="for loading a bundle and its golden vectors")] = 60.0
-    trial_memory_mib: Annotated[int, Field(ge=512, le=65_536, description="address space of the trial process")] = 1024
+    trial_memory_mib: Annotated[int, Field(ge=384, le=65_536, description="address space of the trial process")] = 768
 
 
 class WatchdogSettings(_Table):

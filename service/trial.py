@@ -5,12 +5,13 @@ one row alone, and as a full batch, and says how long a full batch takes. Then i
 parent leaves. Whatever a graph does here, crash, run for ever, take all memory, costs this process and no other.
 
 Limits, set before ONNX Runtime is loaded: address space, CPU seconds of each request, no files written, no core dump,
-few open files, no new privileges, killed with the parent's thread. Each message is a length (8 bytes, little-endian)
-and that many bytes of CBOR.
+few open files, no new privileges, the first to go when memory runs out, killed with the parent's thread. Each message
+is a length (8 bytes, little-endian) and that many bytes of CBOR.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -19,6 +20,7 @@ import socket
 import struct
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cbor2
@@ -132,6 +134,8 @@ def _answer(bundle: Bundle, request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _confine(memory_mib: int, cpu_s: int) -> None:
+    with contextlib.suppress(OSError):  # where there is no such file, nobody is killed by it either
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     for what, limit in (
         (resource.RLIMIT_AS, memory_mib * 2**20),
         (resource.RLIMIT_CORE, 0),

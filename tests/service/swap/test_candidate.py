@@ -155,11 +155,13 @@ def test_the_process_inherits_no_secrets(installed: Path, monkeypatch: pytest.Mo
 def test_the_process_can_write_no_file_and_gain_no_privilege(installed: Path) -> None:
     with Candidate(read(installed), LIMITS) as candidate:
         candidate.prove()
+        adjusted = int((PROC / str(candidate._process.pid) / "oom_score_adj").read_text())
         limits = (PROC / str(candidate._process.pid) / "limits").read_text()
         status = (PROC / str(candidate._process.pid) / "status").read_text()
     assert "Max file size             0 " in limits
     assert "Max core file size        0 " in limits
     assert f"Max address space         {LIMITS.memory_mib * 2**20} " in limits
+    assert adjusted == 1000
     assert "NoNewPrivs:\t1" in status
 
 
