@@ -82,7 +82,8 @@ class Historian:
         """Why no history is kept at present, for a person; None while all is well."""
 
     def start(self) -> None:
-        """Begin; a file that cannot be opened is tried again later."""
+        """Open the file and begin; one that cannot be opened is tried again later."""
+        self._guarded_turn()
         self._thread.start()
 
     def stop(self) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.system.test_page import Browser
+from tests.system.browser import Browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from service.contract import codec, topics
 from service.contract.messages import Birth, Nameplate
-from tests.conftest import ROOT, Broker
+from tests.conftest import ROOT, Broker, free_port
 from tests.service.core.conftest import make_reading, write_bundle
+from tests.system.browser import Browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,3 +228,32 @@ def watcher(watch: Callable[[], Watcher]) -> Watcher:
 def reading() -> Callable[..., Reading]:
     """Makes readings on which the tiny bundle says what is demanded."""
     return make_reading
+
+
+@pytest.fixture
+def browse() -> Iterator[Callable[[int, int], Browser]]:
+    """Makes browsers of a given width and height."""
+    program = shutil.which("chromedriver")
+    if program is None:
+        pytest.skip("chromedriver is absent; apt-get install chromium-driver")
+    port = free_port()
+    driver = subprocess.Popen([program, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1):
+                return True
+        except OSError:
+            return False
+
+    wait_until(answers, "chromedriver")
+    with contextlib.ExitStack() as stack:
+        stack.callback(driver.wait, PATIENCE_S)
+        stack.callback(driver.terminate)
+
+        def make(width: int, height: int) -> Browser:
+            browser = Browser(port, width, height)
+            stack.callback(browser.close)
+            return browser
+
+        yield make

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import json
-import shutil
-import subprocess
 import time
 import urllib.error
 import urllib.request
@@ -20,87 +16,16 @@ from tests.conftest import free_port
 from tests.system.conftest import PATIENCE_S, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from service.contract.messages import Reading
+    from tests.system.browser import Browser
     from tests.system.conftest import Edge, Watcher
 
 pytestmark = pytest.mark.system
 
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 TILES = "return [...document.querySelectorAll('#fleet li')].map(li => [li.dataset.state, li.innerText])"
-
-
-class Browser:
-    """Headless Chromium over the WebDriver protocol."""
-
-    def __init__(self, port: int, width: int, height: int) -> None:
-        self._address = f"http://127.0.0.1:{port}"
-        options: dict[str, Any] = {
-            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
-        }
-        metrics = {"width": width, "height": height, "pixelRatio": 1}
-        options["mobileEmulation"] = {"deviceMetrics": metrics}
-        wanted = {"alwaysMatch": {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}}
-        self._session = self._call("POST", "/session", {"capabilities": wanted})["sessionId"]
-
-    def open(self, url: str) -> None:
-        """Go to a page."""
-        self._call("POST", f"/session/{self._session}/url", {"url": url})
-
-    def run(self, script: str) -> Any:
-        """What a script returns."""
-        return self._call("POST", f"/session/{self._session}/execute/sync", {"script": script, "args": []})
-
-    def log(self) -> list[str]:
-        """What the page complained of since the last call."""
-        return [
-            entry["message"] for entry in self._call("POST", f"/session/{self._session}/se/log", {"type": "browser"})
-        ]
-
-    def screenshot(self) -> bytes:
-        """A PNG of the page."""
-        return base64.b64decode(self._call("GET", f"/session/{self._session}/screenshot"))
-
-    def close(self) -> None:
-        """End the session."""
-        self._call("DELETE", f"/session/{self._session}")
-
-    def _call(self, method: str, path: str, body: Any = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        request = urllib.request.Request(self._address + path, data, headers, method=method)  # noqa: S310 - our own
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - our own
-            return json.loads(answer.read())["value"]
-
-
-@pytest.fixture
-def browse() -> Iterator[Callable[[int, int], Browser]]:
-    """Makes browsers of a given width and height."""
-    program = shutil.which("chromedriver")
-    if program is None:
-        pytest.skip("chromedriver is absent; apt-get install chromium-driver")
-    port = free_port()
-    driver = subprocess.Popen([program, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/status", timeout=1):
-                return True
-        except OSError:
-            return False
-
-    wait_until(answers, "chromedriver")
-    with contextlib.ExitStack() as stack:
-        stack.callback(driver.wait, PATIENCE_S)
-        stack.callback(driver.terminate)
-
-        def make(width: int, height: int) -> Browser:
-            browser = Browser(port, width, height)
-            stack.callback(browser.close)
-            return browser
-
-        yield make
 
 
 def failing(reading: Callable[..., Reading], seq: int) -> Reading:
