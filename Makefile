@@ -64,6 +64,10 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
 	@$(FULL) -m training train $(ARGS)
 
+.PHONY: evaluate
+evaluate: .venv/.stamp ## every figure of the models, honestly -> build/evaluation (needs MOTOR_DATA; under 15 minutes)
+	@$(FULL) -m training evaluate $(ARGS)
+
 .PHONY: gan
 gan: .venv/.stamp ## rare failures, made and judged: the whole report -> build/gan (20 minutes; resumes)
 	@$(FULL) -m training gan report $(ARGS)
