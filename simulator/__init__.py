@@ -13,6 +13,8 @@ path         from force to acceleration at the sensor, modal or identified, in b
 iso20816     velocity RMS and zones, as an engineer reads them
 faults/      one file per fault: how severity changes the physics
 degradation  how severity grows from onset to failure
+life         Weibull life, hazard, and how stress shortens it
+plant        a plant as discrete events: failures, crews, spares, cost
 sensor       range, noise, resolution, missing values
 impairment   failing sensors, wandering clocks, lost and doubled messages
 population   batches of machines, drawn or built from plates
@@ -22,6 +24,7 @@ scenario     which motors, which faults when: TOML, checked key by key
 fleet        a scenario in motion: births, readings, truth; no I/O
 motor        one motor for a notebook
 dataset      labelled windows and histories for training
+parquet      arrays as a table
 publish      the MQTT shell
 spectrum     spectra and indicators of a window
 plot         pictures: waveform, spectra, trend

@@ -1,4 +1,4 @@
-"""Command line of the twin: ``python -m simulator run|replay|dataset|plot|validate|list|demo``."""
+"""Command line of the twin: ``python -m simulator run|replay|dataset|plot|plant|validate|list|demo``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from simulator.console import dataset, listing, plot, replay, run, validate
+from simulator.console import dataset, listing, plant, plot, replay, run, validate
 from simulator.publish import DEFAULT_URL, URL_VARIABLE, BrokerError
 from simulator.recording import RecordingError
 from simulator.scenario import ScenarioError
@@ -14,7 +14,7 @@ from simulator.scenario import ScenarioError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (run, replay, dataset, plot, validate, listing)
+COMMANDS = (run, replay, dataset, plot, plant, validate, listing)
 
 EPILOG = f"""\
 examples:
@@ -23,6 +23,7 @@ examples:
   python -m simulator run my.toml --encoding json       your own scenario, readable messages
   python -m simulator replay 105.mat --motor rig-1 --bearing 6205 --fs-hz 12000 --speed-rpm 1797
   python -m simulator dataset 10000 --out windows.npz   labelled windows for training
+  python -m simulator plant --motors 300 --crews 3      a year of a plant: failures, repairs, spares, cost
   python -m simulator plot inner_race --out picture.png waveform, spectra, trend
 
 The broker is {URL_VARIABLE} (default {DEFAULT_URL}), for example mqtt://user:password@host:1883, or mqtts:// for TLS.

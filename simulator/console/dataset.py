@@ -13,13 +13,15 @@ import numpy as np
 
 from service.contract.faults import Fault
 from service.contract.signals import NAMEPLATE, OPERATING
+from simulator import parquet
 from simulator.console import options
 from simulator.dataset import windows
 
 DETAILS = """\
-Writes labelled windows of random motors with random faults to an .npz: accel_m_s2, samples, fs_hz, operating,
-nameplate, severity, motor, and `about` (JSON: seed, fault and column order). The same seed gives the same arrays with
-any number of workers. Windows that share a motor must stay on one side of a split.
+Writes labelled windows of random motors with random faults to an .npz or .parquet, by the ending: accel_m_s2, samples,
+fs_hz, operating, nameplate, severity, motor, and `about` (JSON: seed, fault and column order; in Parquet the schema's
+metadata). The same seed gives the same arrays with any number of workers. Windows that share a motor must stay on one
+side of a split.
 """
 BAR = 30
 
@@ -28,7 +30,7 @@ def declare(commands: options.Commands) -> None:
     """Adds the command."""
     parser = options.command(commands, "dataset", "write labelled windows to a file", DETAILS)
     parser.add_argument("count", type=options.count, help="number of windows")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE.npz", help="appears whole or not at all")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="appears whole or not at all")
     parser.add_argument("--seed", type=options.seed, default=0, help="default 0")
     parser.add_argument("--samples", type=options.samples, default=4096, help="samples per window (default 4096)")
     parser.add_argument("--healthy-share", type=_share, default=0.3, help="share without a fault (default 0.3)")
@@ -48,8 +50,8 @@ def _share(text: str) -> float:
 
 def _dataset(chosen: argparse.Namespace) -> int:
     out: Path = chosen.out
-    if out.suffix != ".npz":
-        raise ValueError(f"--out {out}: must end in .npz")
+    if out.suffix not in (".npz", ".parquet"):
+        raise ValueError(f"--out {out}: must end in .npz or .parquet")
     if not out.parent.is_dir():
         raise ValueError(f"--out {out}: the folder {out.parent} does not exist")
     started = time.monotonic()
@@ -70,8 +72,12 @@ def _dataset(chosen: argparse.Namespace) -> int:
     }
     part = out.with_name(f".{out.name}.part")
     try:
-        with part.open("wb") as file:
-            np.savez(file, about=np.array(json.dumps(about)), **{f.name: getattr(made, f.name) for f in fields(made)})
+        columns = {f.name: getattr(made, f.name) for f in fields(made)}
+        if out.suffix == ".parquet":
+            parquet.write(part, columns, about)
+        else:
+            with part.open("wb") as file:
+                np.savez(file, about=np.array(json.dumps(about)), **columns)
         part.replace(out)
     except OSError as error:
         raise ValueError(f"--out {out}: cannot be written: {error.strerror}") from None

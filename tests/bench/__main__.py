@@ -23,7 +23,7 @@ import numpy as np
 import paho.mqtt.client as mqtt
 
 from service.contract import topics
-from tests.bench import floor
+from tests.bench import floor, twin
 from tests.bench.load import Publisher, Readings, births, motor_id
 from tests.bench.processes import HOST, Edge, Mosquitto
 
@@ -183,6 +183,8 @@ def main() -> int:
         _say(f"bench: latency at {MOTORS} motors x 1 Hz for {args.latency_seconds} s ...")
         p50, p99, rss, start = latency_ms(folder, args.latency_seconds)
         figures |= {"edge.p50_ms": p50, "edge.p99_ms": p99, "edge.rss_mib": rss, "edge.start_s": start}
+    _say("bench: the twin, beside public motor simulators ...")
+    figures |= twin.figures()
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps({key: round(value, 4) for key, value in figures.items()}, indent=2) + "\n")
     for key, value in figures.items():

@@ -92,6 +92,18 @@ def test_dataset_writes_what_the_seed_says_with_a_description(tmp_path: Path) ->
         assert json.loads(str(one["about"]))["faults"] == list(Fault)
 
 
+def test_dataset_writes_parquet_with_the_same_values(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    for name in ("a.npz", "a.parquet"):
+        assert main(["dataset", "6", "--out", str(tmp_path / name), "--samples", "2048"]) == 0
+    table = parquet.read_table(tmp_path / "a.parquet")
+    assert json.loads(table.schema.metadata[b"about"])["faults"] == list(Fault)
+    with np.load(tmp_path / "a.npz") as arrays:
+        rows = np.array(table["accel_m_s2"].to_pylist(), dtype=np.float32)
+        np.testing.assert_array_equal(rows, arrays["accel_m_s2"])
+        np.testing.assert_array_equal(table["motor"].to_numpy(), arrays["motor"])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
