@@ -14,6 +14,9 @@ train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
 score        a recording through the shipped bundle and the edge's own core
+corpora      public data sets in their publishers' formats, from a folder or an archive
+fetch        brings them from the publishers, pinned by sha256
+evaluate     honest figures, by protocol, with intervals and controls
 gan          rare failures, made and judged
 ============ =====================================================================================================
 
