@@ -114,6 +114,7 @@ def evaluate(options: Options) -> Section:
                 "confounded with load and with that one recording, and its interval cannot be known. AUROC rests on "
                 f"{int((found.truth == 0).sum())} healthy windows."
             ),
+            "One bundle of one training seed: the intervals speak of bearings, not of trainings.",
             (
                 "Some ball recordings do not show the ball's defect frequency at all (9 of 16 do): what they "
                 "are called is "
