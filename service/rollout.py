@@ -10,6 +10,8 @@ A service that dies during a soak finds that in the ledger when it starts again,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
 import threading
 import time
@@ -92,6 +94,12 @@ class _Way:
     candidate: Candidate | None = None
     old: Models | None = None
     compare_at_s: float = 0.0
+
+
+def _give_memory_back() -> None:
+    """A bundle that was dropped leaves holes; glibc keeps them, and swap after swap the process would grow."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Rollout:
@@ -278,6 +286,7 @@ class Rollout:
         self._say(way)
         self._record(way)
         self._reply(offer, way.swap.phase)
+        _give_memory_back()
 
     def _record(self, way: _Way) -> None:
         """Write down how it ended and clear up; a broken-off candidate stays where it is, to be tried anew."""

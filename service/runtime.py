@@ -77,9 +77,7 @@ class Runtime:
             self._rolled,
         )
         self._opened = opened
-        self._watchdog = Watchdog(
-            Flight(settings.data_dir, opened.models.digest), settings.watchdog.step_s, heartbeat()
-        )
+        self._watchdog = Watchdog(Flight(settings.data_dir, opened.models.digest), settings.watchdog.run_s, heartbeat())
         will = Will(
             topics.node(settings.node, "availability"),
             lambda: node_availability(settings.node, "offline", self._model()),

@@ -238,7 +238,7 @@ class SwapSettings(_Table):
 class WatchdogSettings(_Table):
     """When the service gives itself up, to be started again."""
 
-    step_s: Annotated[float, Field(ge=0.5, le=3600, description="longest time that judging one batch may take")] = 4.0
+    run_s: Annotated[float, Field(ge=0.5, le=3600, description="longest time that one run of a graph may take")] = 4.0
 
 
 class MotorSettings(_Table):

@@ -1,4 +1,4 @@
-"""Gives the process up when judging a batch takes too long: a run of a graph cannot be interrupted, only left.
+"""Gives the process up when a run of a graph takes too long: it cannot be interrupted, only left.
 
 The exit code is ``GAVE_UP``; whoever supervises the service (a container's restart policy, systemd, or our own
 ``--supervise``) starts it again, and ``service.flight`` tells it which reading to be careful with. Leaving at once is
@@ -20,10 +20,15 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from service.bundle import GraphName
     from service.contract.messages import Reading
     from service.flight import Flight
+    from service.monitor import Models
 
 _log = logging.getLogger(__name__)
 
@@ -40,12 +45,29 @@ def heartbeat() -> int | None:
     return int(text) if text.isdigit() else None
 
 
+class Watched:
+    """A bundle whose every run tells the watchdog that the one before has ended; a ``service.monitor.Models``."""
+
+    def __init__(self, models: Models, tick: Callable[[], None]) -> None:
+        self.manifest = models.manifest
+        self.digest = models.digest
+        self._models = models
+        self._tick = tick
+
+    def run(self, graph: GraphName, feeds: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
+        """Outputs of one graph by name; raises ``InferenceError``."""
+        self._tick()
+        return self._models.run(graph, feeds)
+
+
 class Watchdog:
     """Watches one thread's steps from another.
 
+    A step may take as long as it needs, as long as no single run of a graph in it takes longer than the limit.
+
     Args:
         flight: told what is being judged.
-        limit_s: longest time for one step.
+        limit_s: longest time for one run of a graph.
         heartbeat: descriptor that takes a byte a second, None without a supervisor.
         leave: ends the process; it is not expected to return.
     """
@@ -71,9 +93,14 @@ class Watchdog:
         if self._thread.is_alive():
             self._thread.join(2 * BEAT_S)
 
-    def take_up(self, digest: str) -> None:
-        """Another bundle runs from now on; called by the thread that is watched, between two steps."""
-        self._flight.take_up(digest)
+    def take_up(self, models: Models) -> Watched:
+        """Another bundle runs from now on: what to run it by. Called by the thread that is watched, between steps."""
+        self._flight.take_up(models.digest)
+        return self.watched(models)
+
+    def watched(self, models: Models) -> Watched:
+        """What to run these models by."""
+        return Watched(models, self._tick)
 
     @contextlib.contextmanager
     def over(self, readings: Sequence[Reading]) -> Iterator[None]:
@@ -86,6 +113,9 @@ class Watchdog:
             self._since_s = None
             self._flight.leave(readings)
 
+    def _tick(self) -> None:
+        self._since_s = time.monotonic()
+
     def _watch(self) -> None:
         beat_at_s = 0.0
         pause_s = min(BEAT_S, self._limit_s) / 4
@@ -93,7 +123,7 @@ class Watchdog:
             now_s, since_s = time.monotonic(), self._since_s
             if since_s is not None and now_s - since_s > self._limit_s:
                 self._flight.hung()
-                _log.critical("judging a batch takes longer than %g s; the service gives itself up", self._limit_s)
+                _log.critical("a run of a graph takes longer than %g s; the service gives itself up", self._limit_s)
                 faulthandler.dump_traceback()
                 self._leave(GAVE_UP)
                 return

@@ -70,6 +70,7 @@ class Worker:
         self._rollout = rollout
         self._watchdog = watchdog
         self._judging = rollout.models
+        self._watched = watchdog.watched(rollout.models)
         self._before_swap: tuple[Models, FleetState] | None = None
         self._steady = Steady()
         self._link = link
@@ -145,12 +146,12 @@ class Worker:
         models, profiles = self._rollout.models, self.memory.registry.profiles
         if models is not self._judging:
             self._take_up(models)
-        before = self.memory.state
+        before, watched = self.memory.state, self._watched
 
         def step(state: FleetState, some: Sequence[Reading]) -> StepResult:
             with self._watchdog.over(some):
                 return monitor.step(
-                    state, some, profiles, models, now_ts_s=now_ts_s, policy=self._policy, moment=moment
+                    state, some, profiles, watched, now_ts_s=now_ts_s, policy=self._policy, moment=moment
                 )
 
         result, poisons = step_around(step, before, readings)
@@ -192,7 +193,7 @@ class Worker:
         changes_schema = old.manifest.health.schema_id != models.manifest.health.schema_id
         self._before_swap = (old, state) if changes_schema else None
         self._judging = models
-        self._watchdog.take_up(models.digest)
+        self._watched = self._watchdog.take_up(models)
 
     def _understood(self, delivery: Delivery, changes: Changes) -> Reading | None:
         """The reading in a delivery; None for the other kinds, which take effect here. Raises ``Refused``."""

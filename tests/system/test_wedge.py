@@ -72,7 +72,7 @@ def test_a_bundle_that_hangs_on_its_probation_is_gone_after_the_restart_and_the_
         MOTORTWIN_TRUST_KEYS=str(tmp_path / "key.pub"),
         MOTORTWIN_SWAP_MIN_READINGS="5",
         MOTORTWIN_SWAP_MAX_SLOWDOWN="1000",
-        MOTORTWIN_WATCHDOG_STEP_S="2",
+        MOTORTWIN_WATCHDOG_RUN_S="2",
     )
     edge.arguments = ("--supervise",)
     watcher.introduce("m1")

@@ -130,6 +130,29 @@ def test_a_step_that_hangs_ends_the_process_and_one_that_is_done_does_not(tmp_pa
     watchdog.stop()
 
 
+class SlowModels:
+    """A run takes a while."""
+
+    manifest = digest = None
+
+    def run(self, *_: object) -> dict[str, object]:
+        """Nothing, late."""
+        time.sleep(0.2)
+        return {}
+
+
+def test_a_long_batch_of_short_runs_is_no_reason_to_go(tmp_path: Path) -> None:
+    codes: list[int] = []
+    watchdog = Watchdog(Flight(tmp_path, DIGEST), 0.5, leave=codes.append)
+    watchdog.start()
+    models = watchdog.watched(SlowModels())
+    with watchdog.over(READINGS):
+        for _ in range(6):
+            models.run("anomaly", {})
+    watchdog.stop()
+    assert codes == []
+
+
 CHILD = """
 import os, signal, sys, time
 from service.flight import Flight
