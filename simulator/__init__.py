@@ -6,6 +6,7 @@ module       responsibility
 parameter    physics declared as data: unit, default, limits, spread and source of every parameter
 catalogue    motors by power, poles and supply; usual bearings
 circuit      induction motor: nameplate -> equivalent circuit -> slip, current, losses
+electrical   unbalance, lost phase, starting, drive ramps, broken bars: currents and speed in time
 thermal      winding and housing temperatures, exact
 bearing      impact trains of bearing defects: slip, load zone, spalls
 vibration    structure, lines and noise of a machine

@@ -178,7 +178,7 @@ class Circuit:
             pole_pairs=rating.poles / 2.0,
         )
 
-    def _voltage_share(self, frequency: float | Values) -> Values:
+    def voltage_share(self, frequency: float | Values) -> Values:
         """A drive's voltage over rated: volts per hertz, boosted by the resistive drop when slow, line at most."""
         drop = (
             self.R1 * self.rated_torque_n_m * 2.0 * np.pi * self.supply_hz / self.pole_pairs / (3.0 * self.phase_v**2)
@@ -188,7 +188,7 @@ class Circuit:
 
     def torque_n_m(self, slip: Values, *, frequency: float | Values = 1.0) -> Values:
         """Electromagnetic torque in N m at a slip; ``frequency`` as in ``operate``."""
-        V = self.phase_v * self._voltage_share(frequency)
+        V = self.phase_v * self.voltage_share(frequency)
         X = self.X * frequency
         omega_s = 2.0 * np.pi * self.supply_hz * frequency / self.pole_pairs
         u = self.R2 / slip
@@ -205,7 +205,7 @@ class Circuit:
             OutOfRangeError: the load exceeds the breakdown torque (the motor would stall).
         """
         load = np.asarray(load, dtype=np.float64)
-        V = self.phase_v * self._voltage_share(frequency)
+        V = self.phase_v * self.voltage_share(frequency)
         X = self.X * frequency
         X_m = self.X_m * frequency
         omega_s = 2.0 * np.pi * self.supply_hz * frequency / self.pole_pairs

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from simulator.parameter import OutOfRangeError
 from simulator.vibration import BLOCK, FLAT_FROM_HZ, NOISE_RIPPLES, Background, Structure
 
 if TYPE_CHECKING:
@@ -63,7 +64,16 @@ class Path:
             fs_hz: sampling rates, ``(n,)``.
             samples: window length.
             ripples: ``(n, NOISE_RIPPLES)`` standard normal numbers that give each machine its own noise colour.
+
+        Raises:
+            OutOfRangeError: a mode that this sampling rate cannot show.
         """
+        heard = np.where(structure.gain != 0.0, structure.mode_hz, 0.0)
+        if np.any(heard >= 0.5 * fs_hz[:, None]):
+            worst = int(np.argmax((heard / fs_hz[:, None]).max(axis=1)))
+            raise OutOfRangeError(
+                f"fs_hz={fs_hz[worst]:g}: must be above twice the structure's mode_hz={heard[worst].max():g}"
+            )
         length = padded(samples)
         bins = length // 2 + 1
         f_hz = (fs_hz[:, None] / length * np.arange(bins)).astype(np.float32)

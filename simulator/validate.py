@@ -102,6 +102,29 @@ def compare(folder: Path, *, seed: int = 0, rig: Preset | None = None) -> Iterat
             yield _compared(files, fault, [row for row in plan if row.fault is fault], made, seed)
 
 
+def loads_apart(folder: Path) -> Iterator[Comparison]:
+    """The same test with recordings of the same bearing at loads 0 and 1 hp in the twin's place: how far load goes."""
+    plan = rows(folder)
+    twins = dict(zip(REPORTED, FITTED, strict=True))
+
+    with _unpacked(folder) as files:
+
+        def made(row: Row, _: Recording, __: np.random.Generator) -> NDArray[np.float64]:
+            other = next(r for r in plan if r[1:3] == row[1:3] and r.load_hp == twins[row.load_hp] and r[4] == row[4])
+            return _recorded(read(str(files / other.file)), row.fault)
+
+        judged = [row for row in plan if row.load_hp in REPORTED]
+        for fault in dict.fromkeys(row.fault for row in plan):
+            yield _compared(files, fault, [row for row in judged if row.fault is fault], made, 0)
+
+
+def known_bearing(item: Comparison) -> float:
+    """AUROC of a classifier that met both sides' other windows of the same bearing: folds by recording. Stricter."""
+    group = np.repeat(np.arange(len(item.pairs)), WINDOWS_PER_RECORDING)
+    real, fake = (np.concatenate([getattr(pair, side) for pair in item.pairs]) for side in ("real", "twin"))
+    return told_apart(real, fake, group, group).auroc
+
+
 def identified(folder: Path, *, seed: int = 0, progress: Callable[[str], None] | None = None) -> Preset:
     """The rig from its recordings at loads 0 and 1 hp; takes half a minute a specimen."""
     plan = [row for row in rows(folder) if row.load_hp in FITTED]
@@ -153,15 +176,20 @@ def _compared(
     pairs = []
     for number, row in enumerate(plan):
         recording = read(str(files / row.file))
-        windows = identify.cut(_sample(recording).accel_m_s2, WINDOWS_PER_RECORDING)
-        real = _features(windows, np.full(len(windows), _sample(recording).speed_rpm / 60.0), fault)
-        pairs.append(Pair(row, real, made(row, recording, np.random.default_rng([seed, number]))))
+        pairs.append(
+            Pair(row, _recorded(recording, fault), made(row, recording, np.random.default_rng([seed, number])))
+        )
     # A bearing was reused over the loads and positions; the twin's windows of it are in the same fold, so that no
     # classifier gets to know one side's bearing without the other's.
     groups = [np.full(WINDOWS_PER_RECORDING, list(SEVERITY).index(pair.row.size_in)) for pair in pairs]
     group = np.concatenate(groups)
     real, fake = (np.concatenate([getattr(pair, side) for pair in pairs]) for side in ("real", "twin"))
     return Comparison(fault, told_apart(real, fake, group, group), pairs)
+
+
+def _recorded(recording: Recording, fault: Fault) -> NDArray[np.float64]:
+    windows = identify.cut(_sample(recording).accel_m_s2, WINDOWS_PER_RECORDING)
+    return _features(windows, np.full(len(windows), _sample(recording).speed_rpm / 60.0), fault)
 
 
 def _sample(recording: Recording) -> identify.Sample:

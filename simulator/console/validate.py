@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulator import preset, report, wear
 from simulator.console import options
-from simulator.validate import PRESET, Comparison, compare, identified
+from simulator.validate import PRESET, Comparison, compare, identified, known_bearing, loads_apart
 
 if TYPE_CHECKING:
     import argparse
@@ -43,14 +43,22 @@ def _validate(chosen: argparse.Namespace) -> int:
     rig = preset.named(PRESET) if chosen.identify is None else _identified(folder / "cwru", chosen)
     fitted = list(compare(folder / "cwru", seed=chosen.seed, rig=rig))
     drawn = list(compare(folder / "cwru", seed=chosen.seed))
+    loads = list(loads_apart(folder / "cwru"))
     for key, title, comparisons in (
         ("twin.c2st_auroc", "preset, loads 2 and 3 hp", fitted),
         ("twin.c2st_auroc_defaults", "defaults, all loads", drawn),
+        ("real.c2st_auroc_other_loads", "for scale: recordings at loads 0 and 1 against 2 and 3 hp", loads),
     ):
         print(title)
         for item in comparisons:
             figures[f"{key}.{item.fault}"] = round(item.verdict.auroc, 4)
             print(_line(item))
+    for key, comparisons in (("twin", fitted), ("real", loads)):
+        strict = {item.fault: round(known_bearing(item), 4) for item in comparisons}
+        figures |= {f"{key}.c2st_auroc_known_bearing.{fault}": area for fault, area in strict.items()}
+        print(
+            f"folds by recording instead of by bearing, {key}: {', '.join(f'{f} {a:.3f}' for f, a in strict.items())}"
+        )
     worn = None
     if (folder / "femto_pronostia").is_dir():
         worn = wear.compare(folder / "femto_pronostia", seed=chosen.seed)

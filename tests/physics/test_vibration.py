@@ -11,7 +11,7 @@ from service.contract.bearing import CATALOGUE
 from service.contract.faults import BEARING_FAULTS, Fault
 from simulator import catalogue, iso20816, twin
 from simulator.bearing import Contact
-from simulator.parameter import nominal, parameters
+from simulator.parameter import OutOfRangeError, nominal, parameters
 from simulator.population import Machines, built, population
 from simulator.vibration import Background, Lines, Residue, tones
 
@@ -153,3 +153,10 @@ def test_noise_has_the_level_it_was_given() -> None:
     x = via.shake(np.arange(40), np.full(40, 0.7), [], np.random.default_rng(3))
     np.testing.assert_allclose(x.std(axis=1), 0.7, rtol=0.25)
     assert x.std() == pytest.approx(0.7, rel=0.03)
+
+
+def test_a_sampling_rate_below_twice_the_resonance_is_refused_by_name() -> None:
+    machines = _silent()
+    machines.structure.mode_hz[0, 0], machines.structure.gain[0, 0] = 7000.0, 1.0
+    with pytest.raises(OutOfRangeError, match=r"fs_hz=12800: must be above twice the structure's mode_hz=7000"):
+        twin.path(machines, SAMPLES)

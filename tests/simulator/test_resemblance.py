@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.contract.faults import Fault
+from simulator.__main__ import main
 from simulator.recording import RecordingError
 from simulator.resemblance import FEATURES, auroc, features, told_apart
 from simulator.validate import rows
@@ -60,6 +61,16 @@ def test_impacts_at_the_defect_rate_raise_its_signal_to_noise() -> None:
 def test_absent_recordings_are_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match=r"needs cwru\.tar\.xz and MANIFEST\.csv; set MOTOR_DATA"):
         rows(tmp_path)
+
+
+def test_validate_without_recordings_is_one_line_and_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["validate", "--data", str(tmp_path), "--out", str(tmp_path / "figures.json")]) == 2
+    text = capsys.readouterr().err
+    assert "set MOTOR_DATA" in text
+    assert text.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.data("cwru/cwru.tar.xz")
