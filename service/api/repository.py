@@ -6,6 +6,7 @@ rest of its way stands in ``GET /v1/model``. Errors have the protocol's form, ``
 
 from __future__ import annotations
 
+import itertools
 import json
 from concurrent.futures import TimeoutError as Late
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -81,14 +82,14 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             return _mistake(409, f"no bundle {name} is on its way; the one that runs is replaced, never unloaded")
         return Response(status_code=200)
 
-    for act in (load, unload):
+    for act, method in itertools.product((load, unload), ("POST", "PUT")):
         app.add_api_route(
             f"/v2/repository/models/{{name}}/{act.__name__}",
             act,
-            methods=["POST", "PUT"],
+            methods=[method],
             response_class=Response,
             responses=refused,
-            operation_id=act.__name__,
+            operation_id=f"{act.__name__}_by_{method.lower()}",
         )
 
 
