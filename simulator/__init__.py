@@ -11,6 +11,7 @@ thermal      winding and housing temperatures, exact
 bearing      impact trains of bearing defects: slip, load zone, spalls
 vibration    structure, lines and noise of a machine
 path         from force to acceleration at the sensor, modal or identified, in batches
+driven       gear mesh, cavitation and uneven pull of the driven machine
 iso20816     velocity RMS and zones, as an engineer reads them
 faults/      one file per fault: how severity changes the physics
 degradation  how severity grows from onset to failure

@@ -16,6 +16,7 @@ from service.contract.messages import Birth, Reading, Sensor, Truth
 from service.contract.signals import OPERATING, SIGNALS
 from simulator import duty, twin
 from simulator.degradation import course
+from simulator.driven import vibration as driven_vibration
 from simulator.impairment import Impaired, Journey, Transit
 from simulator.parameter import take
 from simulator.population import built
@@ -161,6 +162,14 @@ class Fleet:
         severity = self.severity[self._owner, index]
         state = twin.operate(self._seen, severity, self._load[self._owner, index], self._drive[self._owner])
         accel = twin.vibrate(self._seen, self._path, severity, state, rng)
+        for row, owner in enumerate(self._owner):
+            driven = self.scenario.motor[owner].driven
+            if driven is not None:
+                shaft_hz, load = float(state.operation.speed_rpm[row]) / 60.0, float(state.load[row])
+                own = self._rng(index * len(self._owner) + row, 5)
+                accel[row] += driven_vibration(
+                    driven, shaft_hz, load, self.scenario.sampling.fs_hz, accel.shape[1], own
+                )
         self._seen.sensors.acceleration(accel, rng)
         return accel.reshape(len(self.machines), -1, accel.shape[1])
 

@@ -20,6 +20,7 @@ from service.contract.signals import OPERATING
 from simulator import catalogue
 from simulator.circuit import Rating
 from simulator.degradation import Law
+from simulator.driven import Driven
 from simulator.duty import Profile
 from simulator.impairment import SensorFault, Transit
 from simulator.parameter import OutOfRangeError
@@ -88,6 +89,7 @@ class MotorPlan(_Part):
     missing: Annotated[tuple[Signal, ...], Field(description="signals this motor has no sensor for")] = ()
     drop_out: Annotated[Share, Field(description="share of readings that get lost on the way")] = 0.0
     gaps: Annotated[Share, Field(description="share of single values that are missing")] = 0.0
+    driven: Annotated[Driven | None, Field(description="what the driven machine adds to the vibration")] = None
     sensor_fault: tuple[SensorFault, ...] = ()
     transit: Annotated[Transit | None, Field(description="what happens to the messages on their way")] = None
     fault: tuple[FaultPlan, ...] = ()
