@@ -77,7 +77,7 @@ bench: .venv/.stamp programs ## throughput, latency, memory, start-up -> build/b
 	@$(FULL) -m tests.bench $(ARGS)
 
 .PHONY: soak
-soak: .venv/.stamp programs ## the long tests: hundreds of swaps and kills, an hour of load -> build/soak
+soak: .venv/.stamp programs ## the long versions of the tests -> build/soak
 	@SOAK=1 $(FULL) -m pytest -q -m soak $(TESTS) $(ARGS)
 
 .PHONY: lock
