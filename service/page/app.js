@@ -17,7 +17,7 @@ function route() {
     if (anchor.dataset.view === shown) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
-  motor.show(shown === "motor" ? decodeURIComponent(id) : null);
+  motor.show(shown === "motor" ? id : null); // an id needs no escaping
   if (shown === "fleet") fleet.show();
   if (shown === "models") models.show();
   scrollTo(0, 0);

@@ -1,6 +1,6 @@
 // One motor: what is wrong, how sure, how long, what it may cost, what to do; its past; its last window; its alerts.
 
-import { alerts, ask, edgeNowS, motors, subscribe } from "./picture.js";
+import { alerts, ask, edgeNowS, link, motors, subscribe } from "./picture.js";
 import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
@@ -124,7 +124,7 @@ function drawWindow(last) {
 
 function drawHead() {
   const motor = motors.get(shown);
-  byId("unknown").hidden = Boolean(motor);
+  byId("unknown").hidden = Boolean(motor) || !link.came;
   byId("known").hidden = !motor;
   if (!motor) {
     write(byId("motor-title"), shown);
@@ -303,7 +303,7 @@ export function start() {
   byId("note-cancel").addEventListener("click", () => byId("note").close());
   subscribe((change) => {
     if (change === null || shown === null) return;
-    if (change.motors.has(shown) || change.gone.includes(shown) || change.alerts) {
+    if (change.motors.has(shown) || change.gone.includes(shown) || change.alerts || !motors.has(shown)) {
       const first = !charts;
       stale = true;
       drawHead();

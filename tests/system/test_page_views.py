@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from service.api import documents
 from service.contract import codec, topics
 from service.contract.bearing import CATALOGUE
 from service.contract.messages import Birth, Nameplate, Reading
@@ -163,6 +164,17 @@ def test_history_is_served_thinned_and_as_csv_and_bad_questions_are_answered(
         ("/v1/motors/nobody/window", 404),
     ):
         assert edge.answer(path)[0] == status, path
+    for path, document in (
+        ("/v1/motors/m1/history", documents.History),
+        ("/v1/motors/m1/window", documents.Window),
+        ("/v1/motors/m1/alerts", documents.PastAlerts),
+        ("/v1/motors/m1", documents.MotorDetail),
+        ("/v1/alerts?cleared=true", documents.Alerts),
+        ("/v1/model", documents.Model),
+        ("/v1/money", documents.Money),
+        ("/v1/site", documents.Site),
+    ):
+        document.model_validate_json(edge.answer(path)[1])
     window = edge.json("/v1/motors/m1/window")
     orders = CATALOGUE["6205"].orders()
     assert window["speed_rpm"] == 1480.0
@@ -232,7 +244,7 @@ def test_an_unknown_motor_and_a_lost_edge_are_told_in_words(edge: Edge, browse: 
     edge.start()
     browser = browse(1280, 900)
     browser.open(edge.address + "/#/motor/nobody")
-    wait_until(lambda: "No motor of this id" in browser.text("#unknown"), "the hint")
+    wait_until(lambda: "No motor of this id" in browser.text("#unknown"), "the hint, once the picture has come")
     edge.kill()
     wait_until(lambda: "connection lost" in browser.text("#link"), "the loss")
 
