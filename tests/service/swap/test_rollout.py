@@ -150,6 +150,9 @@ def test_an_older_version_is_refused_unless_it_is_released_anew(line: Callable[.
     done = it.wait("refused")
     assert "release 0 version 4 does not exceed release 0 version 5" in done.reason
     it.told.clear()
+    press(5, change=lambda manifest: manifest.update(seed=8), to=it.ledger.incoming / "five-otherwise")
+    assert "release 0 version 5 does not exceed release 0 version 5" in it.wait("refused").reason
+    it.told.clear()
     press(4, release=1, to=it.ledger.incoming / "four-anew")
     assert it.wait("committed", "refused", "rolled_back")[1:3] == (4, 1)
     assert it.told[-1].phase == "committed"
