@@ -21,7 +21,7 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: .6rem 0; font-variant-numeric: tabular-nums; }
 th, td { border-bottom: 1px solid #8885; padding: .15rem .7rem .15rem 0; text-align: left; vertical-align: top; }
-td.n { text-align: right; }
+td.n { text-align: right; } td.s { white-space: nowrap; }
 code { font-size: .92em; }
 .met { color: #18794e; font-weight: 600; } .short { color: #c1292e; font-weight: 600; }
 .note { border-left: 3px solid #c1292e88; padding-left: .8rem; }
@@ -119,8 +119,8 @@ def _figures(figures: Sequence[Figure]) -> str:
     for figure in figures:
         verdict = {True: "<td class=met>met", False: "<td class=short>short", None: "<td>"}[figure.met]
         rows.append(
-            f"<tr><td><code>{html.escape(figure.key)}</code><td class=n>{_number(figure.value)}<td>{_span(figure)}"
-            f"<td>{html.escape(figure.target)}{verdict}<td>{html.escape(figure.what)}"
+            f"<tr><td><code>{html.escape(figure.key)}</code><td class=n>{_number(figure.value)}<td class=s>{_span(figure)}"
+            f"<td class=s>{html.escape(figure.target)}{verdict}<td>{html.escape(figure.what)}"
         )
     return "<table><tr><th>figure<th>value<th>95 %<th>target<th><th>what" + "".join(rows) + "</table>"
 
