@@ -14,6 +14,7 @@ import pytest
 from service import bundle, monitor
 from service.contract import codec, topics
 from service.monitor import FleetState, MotorState
+from service.steady import NEVER
 from service.store import FILE
 from tests.conftest import ROOT
 from tests.service.core.conftest import make_profile
@@ -42,7 +43,12 @@ def stored_state(data: Path, motor: str = "m1") -> MotorState:
         row: Any = connection.execute("SELECT state FROM motor WHERE id = ?", (motor,)).fetchone()
     finally:
         connection.close()
-    return MotorState.from_bytes(row[0])
+    return timeless(MotorState.from_bytes(row[0]))
+
+
+def timeless(state: MotorState) -> MotorState:
+    """A state without the edge's own steady clock, which differs from run to run; all else must be equal."""
+    return state._replace(heard=NEVER)
 
 
 def uninterrupted(folder: Path, readings: list[Reading], motor: str = "m1") -> MotorState:
@@ -161,7 +167,7 @@ def test_a_disk_that_cannot_be_written_costs_durability_only(
     edge.start()
     ready = edge.json("/health/ready")
     assert ready["status"] == "degraded"
-    assert "nothing is saved" in ready["reasons"][0]
+    assert any("nothing is saved" in reason for reason in ready["reasons"])
     watcher.send(failing(reading, 0), failing(reading, 1))
     watcher.wait_for(ALERT)
     assert edge.metric("motortwin_store_up") == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.training
 
 TRACES = re.compile(
-    rb"site-packages|\.py\b|/home/|/work|/tmp|/usr|/root|File \"|pkg\.torch|torch\.|stack", re.IGNORECASE
+    rb"site-packages|\.py\b|/(home|work|tmp|usr|root)\b|File \"|pkg\.torch|torch\.|stack", re.IGNORECASE
 )
 
 
