@@ -27,7 +27,9 @@ def write(path: Path, columns: Mapping[str, NDArray[Any]], about: Mapping[str, A
         import pyarrow as pa  # noqa: PLC0415 - optional, only tables need it
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError:
-        raise ParquetError(f"--out {path}: Parquet needs pyarrow; pip install 'motortwin[recordings]'") from None
+        raise ParquetError(
+            "--out: Parquet needs pyarrow; pip install 'motortwin[recordings]', or write another format"
+        ) from None
     arrays = {}
     for name, values in columns.items():
         flat = pa.array(values.ravel())

@@ -37,8 +37,8 @@ SNAPSHOTS = 4
 """Twin's windows per motor and bin."""
 
 RIG = "0.25kW-4p-60Hz"
-BEARING = "6204"
-"""Rig and bearing of PRONOSTIA's size (its bearing has 20 mm bore); trends are relative, so size hardly matters."""
+BEARING = "pronostia"
+"""A motor of the rig's 250 W, and its bearing."""
 
 ONSET = (0.2, 0.95)
 """Share of life at which the defect begins, uniform; before it the bearing is as new."""

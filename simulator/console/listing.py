@@ -29,5 +29,5 @@ def _list(_: argparse.Namespace) -> int:
     print("scenarios")
     for name in scenario.gallery():
         plan = scenario.load(name)
-        print(f"  {name:<13} {plan.title} ({len(plan.motor)} motors, {plan.duration_h:g} h)")
+        print(f"  {name:<15} {plan.title} ({len(plan.motor)} motors, {plan.duration_h:g} h)")
     return 0
