@@ -85,7 +85,7 @@ def evaluate(options: Options) -> Section:
         figures=(
             Figure(
                 "cwru.leave_size.bacc",
-                *_bacc(data, linear, draws),
+                *_bacc(data, nested, draws),
                 ">= 0.85",
                 "the candidate that held on the other sizes",
             ),
