@@ -120,7 +120,8 @@ def _figures(figures: Sequence[Figure]) -> str:
         verdict = {True: "<td class=met>met", False: "<td class=short>short", None: "<td>"}[figure.met]
         rows.append(
             f"<tr><td><code>{html.escape(figure.key)}</code><td class=n>{_number(figure.value)}"
-            f"<td class=s>{_span(figure)}<td class=s>{html.escape(figure.target)}{verdict}<td>{html.escape(figure.what)}"
+            f"<td class=s>{_span(figure)}"
+            f"<td class=s>{html.escape(figure.target)}{verdict}<td>{html.escape(figure.what)}"
         )
     return "<table><tr><th>figure<th>value<th>95 %<th>target<th><th>what" + "".join(rows) + "</table>"
 
