@@ -72,7 +72,9 @@ class Figure:
         """Flat entries for ``evaluation.json``; what is not finite is null, as JSON has no other word for it."""
         pairs = {self.key: self.value, f"{self.key}.lo": self.lo, f"{self.key}.hi": self.hi}
         return {
-            key: round(value, 6) if math.isfinite(value) else None for key, value in pairs.items() if value is not None
+            key: float(f"{value:.6g}") if math.isfinite(value) else None
+            for key, value in pairs.items()
+            if value is not None
         }
 
 
