@@ -97,7 +97,7 @@ class Ledger:
         self.record = Record()
 
     def open(self) -> None:
-        """Make the folders and read what was recorded.
+        """Make sure that the data folder is ours, then ``read``.
 
         Raises:
             InUse: another service works on the data folder, so its record is not ours to judge.
@@ -106,11 +106,18 @@ class Ledger:
         try:
             self._data_dir.mkdir(parents=True, exist_ok=True)
             check_unused(self._data_dir)
+        except OSError as error:
+            raise self._unusable(error) from error
+        self.read()
+
+    def read(self) -> None:
+        """Make the folders and read what was recorded; raises ``StoreError``, after which it may be tried again."""
+        try:
             for folder in (self.incoming, self.offered, self._kept, self._refused):
                 folder.mkdir(parents=True, exist_ok=True)
             raw = (self.folder / FILE).read_bytes() if (self.folder / FILE).exists() else b"{}"
         except OSError as error:
-            raise StoreError(f"{self.folder} cannot be used: {error.strerror}; new bundles cannot be taken") from error
+            raise self._unusable(error) from error
         try:
             self.record = Record.model_validate_json(raw)
         except ValidationError:
@@ -118,6 +125,9 @@ class Ledger:
             with contextlib.suppress(OSError):  # what cannot be moved is overwritten by the next record
                 (self.folder / FILE).replace(self.folder / (FILE + ".corrupt"))
             self.record = Record()
+
+    def _unusable(self, error: OSError) -> StoreError:
+        return StoreError(f"{self.folder} cannot be used: {error.strerror}; new bundles cannot be taken")
 
     def write(self, record: Record) -> None:
         """Make this the record, durably; raises ``StoreError``, after which the old one stands."""

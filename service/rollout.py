@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
 _TICK_S = 0.1
+_RETRY_S = 5.0
 _STOP_S = 5.0
 
 
@@ -106,13 +107,14 @@ class Rollout:
     """The bundle that runs, and the one that wants to.
 
     Args:
-        ledger: an open one.
+        ledger: an open one, unless there is a fault.
         trust: whose bundles are taken.
         plan: how they are tried.
         policy: what the core accepts, as the worker has it.
         models: the bundle to begin with.
         entry: its rank.
         changed: told, in this module's thread, of every step that a candidate takes.
+        fault: why the ledger could not be opened; it is read as soon as its folder can be used.
     """
 
     def __init__(
@@ -124,7 +126,10 @@ class Rollout:
         models: Models,
         entry: Entry,
         changed: Callable[[Progress], None],
+        fault: str | None = None,
     ) -> None:
+        self.fault = fault
+        """Why no new bundle can be taken, None where one can: the ledger's folder is tried until it can be used."""
         self.models = models
         """What runs: to be read once a batch."""
         self.entry = entry
@@ -168,6 +173,13 @@ class Rollout:
         return under_way
 
     def _work(self) -> None:
+        while self.fault is not None and not self._stopping.wait(_RETRY_S):
+            try:
+                self._ledger.read()
+            except StoreError as error:
+                self.fault = str(error)
+            else:
+                self.fault = None
         while not self._stopping.is_set():
             self._wake.wait(_LOOK_S if self._way is None else _TICK_S)
             self._wake.clear()

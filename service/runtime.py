@@ -75,8 +75,8 @@ class Runtime:
             opened.models,
             opened.entry,
             self._rolled,
+            opened.fault,
         )
-        self._opened = opened
         self._watchdog = Watchdog(Flight(settings.data_dir, opened.models.digest), settings.watchdog.run_s, heartbeat())
         will = Will(
             topics.node(settings.node, "availability"),
@@ -118,8 +118,7 @@ class Runtime:
         self._beat_s = time.monotonic()
         self._thread.start()
         self._watchdog.start()
-        if self._opened.fault is None:
-            self.rollout.start()
+        self.rollout.start()
         self.link.listen(
             Listener(
                 room=lambda: self.inbox.room(time.monotonic()),
@@ -161,8 +160,8 @@ class Runtime:
         fault = self.link.fault
         if fault is not None:
             (amiss if self.link.connections else fatal).append(fault)
-        if self._opened.fault is not None:
-            amiss.append(self._opened.fault)
+        if self.rollout.fault is not None:
+            amiss.append(self.rollout.fault)
         if self._worker.journal.fault is not None:
             amiss.append(f"nothing is saved: {self._worker.journal.fault}")
         if self.historian.fault is not None:
@@ -194,11 +193,6 @@ class Runtime:
     def models(self) -> Models:
         """The bundle that runs now."""
         return self.rollout.models
-
-    @property
-    def rollout_fault(self) -> str | None:
-        """Why no new bundle can be taken; None where one can."""
-        return self._opened.fault
 
     def _model(self) -> str:
         return self.rollout.models.digest[:12]

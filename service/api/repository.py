@@ -63,8 +63,8 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         denied = _denied(authorization, runtime)
         if denied is not None:
             return denied
-        if runtime.rollout_fault is not None:
-            return _mistake(503, runtime.rollout_fault)
+        if runtime.rollout.fault is not None:
+            return _mistake(503, runtime.rollout.fault)
         try:
             phase = rollout.request(name).result(runtime.settings.swap.trial_s + _GRACE_S)
         except EdgeError as error:
