@@ -68,7 +68,7 @@ def gallery(domain: Domain, folder: Path, failures: int, budget: Budget) -> list
 
 def _png(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.tight_layout()
+    figure.tight_layout(rect=(0.0, 0.07, 1.0, 1.0))
     figure.savefig(buffer, format="png", dpi=72)
     return base64.b64encode(buffer.getvalue()).decode()
 
@@ -102,7 +102,6 @@ def _overlay(real: Windows, made: dict[str, Windows]) -> str:
 def _legend(figure: Figure, made: dict[str, Windows]) -> None:
     handles = [Line2D([], [], color=COLOURS[k], label=k) for k in ("real", *made)]
     figure.legend(handles=handles, loc="lower center", ncol=len(handles), fontsize=7, frameon=False)
-    figure.subplots_adjust(bottom=0.2)
 
 
 def _marginals(real: Windows, made: dict[str, Windows]) -> str:
