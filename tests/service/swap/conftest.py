@@ -123,7 +123,7 @@ class Line:
         self._steady = Steady()
         self._turn = 0
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> Line:
         """Begin."""
@@ -135,8 +135,10 @@ class Line:
         """End, in good order."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(PATIENCE_S)
         self.rollout.stop()
+        if self._thread.is_alive():
+            pytest.fail("the judging thread hangs in a model's run; a candidate that spins was swapped in")
 
     def _run(self) -> None:
         while not self._stop.is_set():
