@@ -108,8 +108,9 @@ class Worker:
         self.journal.commit(changes, now_s)
         if changes:
             self._metrics.stage["commit"].observe(time.perf_counter() - started)
-        self.memory.outbox.send(self._link)
-        self._link.acknowledge(delivery.token for delivery in deliveries if delivery.token is not None)
+        with self._link.burst():
+            self.memory.outbox.send(self._link)
+            self._link.acknowledge(delivery.token for delivery in deliveries if delivery.token is not None)
         if 0.0 < self._strays_until_s < now_s:
             self._strays_until_s = 0.0
             self._link.unsubscribe(topics.EVERY_ALERT)
@@ -178,7 +179,8 @@ class Worker:
         metrics.doubted.inc(result.doubted)
         metrics.resets.inc(len(result.resets))
         self._note_failures(result, [poison.error for poison in poisons])
-        self._publish(result.health, readings, origins, now_ts_s)
+        with self._link.burst():
+            self._publish(result.health, readings, origins, now_ts_s)
         metrics.stage["publish"].observe(clock() - stepped)
         self.memory.take(result, changes)
         self._count_alerts(result.alerts)

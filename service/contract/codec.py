@@ -173,8 +173,8 @@ def _unpacked(axis: str, samples: Any, scale: Any) -> Any:
         detail = "int16 samples need a positive scale"
         raise Refused("invalid", "accel_scale_m_s2", detail, "add accel_scale_m_s2: m/s^2 per count")
     # an integer from CBOR may lie beyond float64; what is too large for float32 is refused later, as infinite
-    with np.errstate(over="ignore"):
-        return (np.frombuffer(raw, dtype="<i2") * min(scale, 1e300)).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.frombuffer(raw, dtype="<i2") * np.float32(min(scale, 1e300))
 
 
 def _validated(kind: type[_Incoming], body: dict[str, Any]) -> _Incoming:

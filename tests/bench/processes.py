@@ -70,7 +70,7 @@ class Mosquitto(Process):
         config = folder / "mosquitto.conf"
         config.write_text(
             f"listener {self.port} {HOST}\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 1000\n"
-            "persistence false\n",
+            "persistence false\nset_tcp_nodelay true\n",
             encoding="ascii",
         )
         super().__init__(["mosquitto", "-c", str(config)], log=folder / "mosquitto.log")
