@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import ValidationError
 
-from service.contract.manifest import MANIFEST_FILE, Manifest, TensorSpec
+from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest, TensorSpec
 from service.contract.signals import NAMEPLATE, OPERATING
 from service.errors import BundleError, InferenceError
 from service.graph import MAX_GRAPH_BYTES, Graph
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from service.contract.manifest import GraphName
+
 SIGNATURE_FILE = "bundle.sig"
 MAX_SIGNATURE_BYTES = 4096
 MAX_MANIFEST_BYTES = 256 * 2**10
@@ -39,9 +41,10 @@ MAX_UNPACKED_BYTES = 64 * 2**20
 FULL_BATCH = 32
 """Rows of the largest batch that a bundle is proven with; ``service.score`` runs no larger one."""
 
-GraphName = Literal["anomaly", "classifier", "health"]
 _Shape = tuple[int | Literal["batch"], ...]
 _Tensors = dict[str, tuple[Literal["float32", "float64"], _Shape]]
+_Arrays = dict[str, "NDArray[np.floating]"]
+_MERGES: tuple[GraphName, ...] = ("anomaly", "classifier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ class Files:
 
 
 class Bundle:
-    """Three graphs and the numbers to decide with; satisfies ``service.monitor.Models``.
+    """The graphs and the numbers to decide with; satisfies ``service.monitor.Models``.
 
     Attributes:
         manifest: thresholds, classes, window and filter settings.
@@ -74,7 +77,7 @@ class Bundle:
         """Loads the graphs; raises ``BundleError``."""
         self.manifest = files.manifest
         self.digest = files.digest
-        self._graphs = {
+        self._graphs: dict[GraphName, Graph] = {
             name: Graph(files.graphs[name], files.manifest.graphs[name], name=files.manifest.graphs[name].file)
             for name in files.graphs
         }
@@ -134,9 +137,8 @@ def prove_golden(bundle: Bundle, golden: bytes) -> None:
     """Runs the golden vectors, as a batch and the first of them alone; raises ``BundleError`` on a deviation."""
     spec = bundle.manifest.golden
     vectors = _unpacked(golden, spec.file)
-    for name, graph in bundle.manifest.graphs.items():
-        feeds = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.inputs}
-        wanted = {key: _vector(vectors, f"{name}.{key}", spec.file) for key in graph.outputs}
+    for name in bundle.manifest.graphs:
+        feeds, wanted = _case(bundle.manifest, name, vectors)
         _compare(bundle, name, feeds, wanted)
         _compare(bundle, name, {k: v[:1] for k, v in feeds.items()}, {k: v[:1] for k, v in wanted.items()})
 
@@ -146,17 +148,37 @@ def prove_batch(bundle: Bundle, golden: bytes) -> float:
     spec = bundle.manifest.golden
     vectors = _unpacked(golden, spec.file)
     seconds = 0.0
-    for name, graph in bundle.manifest.graphs.items():
-        keys = (*graph.inputs, *graph.outputs)
-        full = {key: _repeated(_vector(vectors, f"{name}.{key}", spec.file)) for key in keys}
+    for name in bundle.manifest.graphs:
+        feeds, wanted = (_repeated(arrays) for arrays in _case(bundle.manifest, name, vectors))
         started = time.perf_counter()
-        _compare(bundle, name, {k: full[k] for k in graph.inputs}, {k: full[k] for k in graph.outputs})
-        seconds += time.perf_counter() - started
+        _compare(bundle, name, feeds, wanted)
+        if not _replaced(bundle.manifest, name):
+            seconds += time.perf_counter() - started
     return seconds
 
 
-def _repeated(array: NDArray[np.floating]) -> NDArray[np.floating]:
-    return np.resize(array, (FULL_BATCH, *array.shape[1:]))
+def _replaced(manifest: Manifest, name: GraphName) -> bool:
+    """True for a graph that the merged one answers for."""
+    return MERGED in manifest.graphs and name in _MERGES
+
+
+def _case(manifest: Manifest, name: GraphName, vectors: Mapping[str, NDArray[np.floating]]) -> tuple[_Arrays, _Arrays]:
+    """Golden inputs and outputs of a graph. The merged one has none of its own: it must answer like those it merges."""
+    spec, file = manifest.graphs[name], manifest.golden.file
+    merges = _MERGES if name == MERGED else (name,)
+    feeds = {key: _vector(vectors, f"{merges[0]}.{key}", file) for key in spec.inputs}
+    for other in merges[1:]:
+        for key, array in feeds.items():
+            if not np.array_equal(array, _vector(vectors, f"{other}.{key}", file), equal_nan=True):
+                raise BundleError(f"{file}: {' and '.join(merges)} differ in {key}; export the bundle again")
+    wanted = {}
+    for part in merges:
+        wanted |= {key: _vector(vectors, f"{part}.{key}", file) for key in manifest.graphs[part].outputs}
+    return feeds, wanted
+
+
+def _repeated(arrays: _Arrays) -> _Arrays:
+    return {key: np.resize(array, (FULL_BATCH, *array.shape[1:])) for key, array in arrays.items()}
 
 
 def _compare(
@@ -235,9 +257,11 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
         "fs_hz": (f4, each),
         **plate,
     }
-    return {
-        "anomaly": (rows, {"anomaly": (f4, each), "contribution": (f4, ("batch", len(manifest.bands)))}),
-        "classifier": (rows, {"probability": (f4, ("batch", len(manifest.classes))), "severity": (f4, each)}),
+    odd: _Tensors = {"anomaly": (f4, each), "contribution": (f4, ("batch", len(manifest.bands)))}
+    named: _Tensors = {"probability": (f4, ("batch", len(manifest.classes))), "severity": (f4, each)}
+    promised: dict[GraphName, tuple[_Tensors, _Tensors]] = {
+        "anomaly": (rows, odd),
+        "classifier": (rows, named),
         "health": (
             {
                 "state": (f8, ("batch", states)),
@@ -254,6 +278,7 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
             },
         ),
     }
+    return promised | ({MERGED: (rows, odd | named)} if MERGED in manifest.graphs else {})
 
 
 def _check_promises(manifest: Manifest) -> None:

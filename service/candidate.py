@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from service.bundle import Files, GraphName
+    from service.bundle import Files
+    from service.contract.manifest import GraphName
 
 _ROOT = Path(__file__).resolve().parent.parent
 _KILL_S = 5.0

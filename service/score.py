@@ -1,4 +1,4 @@
-"""Vibration through the anomaly detector and the classifier: one score per reading.
+"""Vibration through the anomaly detector and the classifier (merged where the bundle can): one score per reading.
 
 All rows of all readings run together, in chunks of at most ``MAX_ROWS`` rows so that memory stays bounded whatever
 arrives. Rows of a reading are reduced by the mean over its windows, then the maximum over its axes: a defect near
@@ -11,10 +11,11 @@ scored as if it had not been there.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from service.contract.manifest import MERGED
 from service.errors import InferenceError
 from service.window import pack, row_count
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.contract.manifest import Manifest, WindowSpec
+    from service.contract.manifest import GraphName, Manifest, WindowSpec
     from service.contract.messages import Reading
 
 MAX_ROWS = 32
@@ -43,9 +44,7 @@ class Models(Protocol):
     def digest(self) -> str:
         """Names the bundle: 64 hex digits."""
 
-    def run(
-        self, graph: Literal["anomaly", "classifier", "health"], feeds: Mapping[str, NDArray[np.floating]]
-    ) -> dict[str, NDArray[np.floating]]:
+    def run(self, graph: GraphName, feeds: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
         """Outputs by name; raises ``InferenceError``."""
 
 
@@ -129,8 +128,11 @@ def _score_chunk(
         "nameplate": nameplate[source],
     }
     try:
-        found = models.run("anomaly", feeds)
-        named = models.run("classifier", feeds)
+        if MERGED in models.manifest.graphs:
+            found = named = models.run(MERGED, feeds)
+        else:
+            found = models.run("anomaly", feeds)
+            named = models.run("classifier", feeds)
     except InferenceError as error:
         if len(chunk) == 1:
             scores.failures[chunk[0]] = error

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from service.bundle import GraphName
     from service.candidate import Candidate
-    from service.contract.manifest import Manifest
+    from service.contract.manifest import GraphName, Manifest
     from service.contract.messages import Health, Reading
     from service.monitor import FleetState, Models, Policy, Profile, StepResult
     from service.steady import Moment

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from service.bundle import GraphName
+    from service.contract.manifest import GraphName
     from service.contract.messages import Reading
     from service.flight import Flight
     from service.monitor import Models

@@ -7,6 +7,7 @@ spectrum     taper, factored FFT, squared-envelope spectrum: torch modules that 
 features     shaft and bearing orders, impulsiveness, levels, heat: named features of a window, part of the graphs
 anomaly      autoencoder on healthy machines, calibrated score, contribution by group
 classifier   probability and severity of every fault, by family of faults; calibration
+merged       both of them as one graph, for the edge
 heat         what heat a load should make: shared by features and filter
 health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life
 data         windows of the twin, made rougher than the twin makes them, split by motor

@@ -15,6 +15,7 @@ import torch
 from service import bundle as edge
 from service.contract.manifest import (
     MANIFEST_FILE,
+    MERGED,
     AlarmSpec,
     GoldenSpec,
     GraphSpec,
@@ -28,13 +29,16 @@ from training import health
 from training.anomaly import GROUPS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
+from training.merged import Vibration
 from training.spectrum import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
+    from torch import nn
 
+    from service.contract.manifest import GraphName
     from simulator.dataset import Windows
 
 MIN_SAMPLES = SAMPLES // 2
@@ -44,7 +48,6 @@ NAME = "motortwin"
 LIMIT_BYTES = 2_000_000
 """A bundle travels over thin lines and stands in the repository."""
 
-GraphName = Literal["anomaly", "classifier", "health"]
 _BATCH: Literal["batch"] = "batch"
 _ROWS: dict[str, TensorSpec] = {
     "accel_m_s2": TensorSpec(dtype="float32", shape=(_BATCH, SAMPLES)),
@@ -59,6 +62,7 @@ _SCALAR = TensorSpec(dtype="float64", shape=(_BATCH,))
 INPUTS: dict[GraphName, dict[str, TensorSpec]] = {
     "anomaly": _ROWS,
     "classifier": _ROWS,
+    MERGED: _ROWS,
     "health": {
         "state": TensorSpec(dtype="float64", shape=(_BATCH, _STATES)),
         "cov": TensorSpec(dtype="float64", shape=(_BATCH, _STATES, _STATES)),
@@ -88,6 +92,7 @@ OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
         "nis": _SCALAR,
     },
 }
+OUTPUTS[MERGED] = OUTPUTS["anomaly"] | OUTPUTS["classifier"]
 
 
 class BundleTooLargeError(ValueError):
@@ -95,7 +100,7 @@ class BundleTooLargeError(ValueError):
 
 
 class Models(NamedTuple):
-    """The three modules, fitted, in evaluation mode."""
+    """The modules, fitted, in evaluation mode."""
 
     anomaly: Anomaly
     classifier: Classifier
@@ -132,7 +137,7 @@ def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
 
 
 def window_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
-    """Inputs of the two window graphs."""
+    """Inputs of the window graphs."""
     return {name: getattr(sample, name) for name in _ROWS}
 
 
@@ -164,6 +169,7 @@ def write(
     feeds: dict[GraphName, dict[str, NDArray[np.generic]]] = {
         "anomaly": window_feeds(sample),
         "classifier": window_feeds(sample),
+        MERGED: window_feeds(sample),
         "health": health_feeds(sample),
     }
     folder = folder.resolve()
@@ -174,11 +180,17 @@ def write(
         graphs: dict[GraphName, GraphSpec] = {}
         nodes: dict[str, int] = {}
         vectors: dict[str, NDArray[np.generic]] = {}
+        modules: dict[GraphName, nn.Module] = {
+            "anomaly": models.anomaly,
+            "classifier": models.classifier,
+            MERGED: Vibration(models.anomaly, models.classifier).eval(),
+            "health": models.health,
+        }
         for name, given in feeds.items():
-            module = getattr(models, name)
+            module = modules[name]
             inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in given.items()}
             metadata = {"graph": name, "opset": str(OPSET), "ir": str(IR_VERSION), "seed": str(seed)}
-            if name == "classifier":
+            if "probability" in OUTPUTS[name]:
                 metadata["classes"] = ",".join(CLASSES)
             exported = export(module, name, inputs, list(OUTPUTS[name]), metadata)
             file = f"{name}.onnx"
@@ -187,6 +199,8 @@ def write(
             graphs[name] = GraphSpec(
                 file=file, sha256=_sha256(exported.raw), opset=OPSET, inputs=INPUTS[name], outputs=OUTPUTS[name]
             )
+            if name == MERGED:
+                continue  # proven by the vectors of the two that it merges
             with torch.no_grad():
                 answers = module(*inputs.values())
             vectors |= {f"{name}.{key}": value for key, value in given.items()}

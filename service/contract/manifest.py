@@ -1,7 +1,7 @@
 """The model bundle's manifest: what the graphs are, what they expect, and the numbers the edge decides with.
 
-A bundle is a folder: ``manifest.json``, three graphs, ``golden.npz``. Everything the edge needs beyond the graphs
-is here, so that no threshold, class order or window length stands in code.
+A bundle is a folder: ``manifest.json``, three graphs and at will a merged one, ``golden.npz``. Everything the edge
+needs beyond the graphs is here, so that no threshold, class order or window length stands in code.
 
 Graph inputs (batch ``B``, one row per axis and window; names are message fields)::
 
@@ -17,6 +17,8 @@ Graph inputs (batch ``B``, one row per axis and window; names are message fields
                 severity NaN without vibration
                 -> state_next, cov_next, health (B,), rul_h, rul_low_h, rul_high_h (B,) float64 (inf: no end in sight),
                 innovation (B, M) (NaN where unmeasured), nis (B,)
+``vibration``   may come with them: what ``anomaly`` and ``classifier`` answer, from one spectrum instead of two. The
+                edge runs it in their place once it has reproduced their golden vectors.
 """
 
 from __future__ import annotations
@@ -28,6 +30,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from service.contract.faults import CONDITIONS, Fault
 
 GRAPHS = ("anomaly", "classifier", "health")
+MERGED = "vibration"
+"""The graph that answers for ``anomaly`` and ``classifier`` together."""
+GraphName = Literal["anomaly", "classifier", "health", "vibration"]
 MANIFEST_FILE = "manifest.json"
 SCHEMA = 1
 
@@ -118,7 +123,7 @@ class Manifest(_Part):
     schema_version: Literal[1] = 1
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
     version: Annotated[int, Field(ge=1)]
-    graphs: dict[Literal["anomaly", "classifier", "health"], GraphSpec]
+    graphs: dict[GraphName, GraphSpec]
     window: WindowSpec
     classes: tuple[Fault, ...]
     bands: Annotated[tuple[str, ...], Field(description="names of anomaly's contribution columns")]
@@ -131,8 +136,8 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:
-        if set(self.graphs) != set(GRAPHS):
-            raise ValueError(f"graphs must be {GRAPHS}")
+        if set(self.graphs) - {MERGED} != set(GRAPHS):
+            raise ValueError(f"graphs must be {GRAPHS}, and may be {MERGED} too")
         wanted = {"anomaly", *self.classes}
         if set(self.alarms) != wanted:
             raise ValueError(f"alarms must name exactly {sorted(wanted)}")

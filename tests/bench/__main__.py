@@ -164,8 +164,10 @@ def main() -> int:
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        floor_cpu_s = floor.cpu_s_per_reading(BUNDLE, BATCH)
+        floor_cpu_s = floor.cpu_s_per_reading(BUNDLE, BATCH, merge=True)
         figures["floor.cpu_us_per_reading"] = floor_cpu_s * 1e6
+        three_cpu_s = floor.cpu_s_per_reading(BUNDLE, BATCH, merge=False)
+        figures["floor.three_models_us_per_reading"] = three_cpu_s * 1e6
         for encoding, count in (("cbor", args.count), ("json", args.count // 2)):
             _say(f"bench: {encoding} backlog of {count} readings, naive loop ...")
             naive = naive_throughput(folder, encoding, count)
@@ -180,6 +182,7 @@ def main() -> int:
             figures["edge.readings_per_s.cbor"] / figures["naive.readings_per_s.cbor"]
         )
         figures["edge.vs_ort_floor"] = floor_cpu_s * 1e6 / figures["edge.cpu_us_per_reading.cbor"]
+        figures["edge.vs_three_models"] = three_cpu_s * 1e6 / figures["edge.cpu_us_per_reading.cbor"]
         _say(f"bench: latency at {MOTORS} motors x 1 Hz for {args.latency_seconds} s ...")
         p50, p99, rss, start = latency_ms(folder, args.latency_seconds)
         figures |= {"edge.p50_ms": p50, "edge.p99_ms": p99, "edge.rss_mib": rss, "edge.start_s": start}

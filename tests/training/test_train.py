@@ -34,6 +34,7 @@ def test_the_edge_accepts_what_training_wrote(trained: tuple[Path, list[str]]) -
         "manifest.json",
         "anomaly.onnx",
         "classifier.onnx",
+        "vibration.onnx",
         "health.onnx",
         "golden.npz",
     }
@@ -78,6 +79,16 @@ def test_torch_and_runtime_agree_on_new_windows(graph: str, untrained: tuple[bun
         wanted = getattr(models, graph)(*(torch.from_numpy(np.ascontiguousarray(v)) for v in feeds.values()))
     for (name, got), target in zip(found.items(), wanted, strict=True):
         assert np.allclose(got, target.numpy(), rtol=1e-4, atol=1e-4, equal_nan=True), name
+
+
+def test_the_merged_graph_says_what_the_two_say(untrained: tuple[bundle.Models, edge.Bundle]) -> None:
+    _, loaded = untrained
+    feeds = bundle.window_feeds(data.windows(64, seed=3, healthy_share=0.3))
+    together = loaded.run("vibration", feeds)  # type: ignore[arg-type]
+    apart = loaded.run("anomaly", feeds) | loaded.run("classifier", feeds)  # type: ignore[arg-type]
+    assert together.keys() == apart.keys()
+    for name, got in together.items():
+        assert np.allclose(got, apart[name], rtol=1e-4, atol=1e-4), name
 
 
 def test_the_same_seed_gives_the_same_bundle(trained: tuple[Path, list[str]], tmp_path: Path) -> None:

@@ -57,6 +57,18 @@ classifier ({ROWS}) => (float[batch,9] probability, float[batch] severity)
     probability = Slice (accel_m_s2, s2, s11, one)
 }}"""
 
+# anomaly and classifier as one, and a way to make it say something else.
+VIBRATION = f"""{HEADER}
+vibration ({ROWS}) => (float[batch] anomaly, float[batch,3] contribution, float[batch,9] probability,
+    float[batch] severity)
+<int64 i0 = {{0}}, int64 i1 = {{1}}, int64[1] s2 = {{2}}, int64[1] s11 = {{11}}, int64[1] s14 = {{14}},
+ int64[1] one = {{1}}> {{
+    anomaly = Gather <axis = 1> (accel_m_s2, i0)
+    contribution = Slice (accel_m_s2, s11, s14, one)
+    severity = Gather <axis = 1> (accel_m_s2, i1)
+    probability = Slice (accel_m_s2, s2, s11, one)
+}}"""
+
 # state = (damage, seconds): damage follows the severity half-way, seconds count dt.
 HEALTH = f"""{HEADER}
 health (double[batch,2] state, double[batch,2,2] cov, {PLATE}, double[batch] severity, double[batch] dt_s)

@@ -17,10 +17,16 @@ from hypothesis import strategies as st
 from service.bundle import MAX_MANIFEST_BYTES, MAX_UNPACKED_BYTES, Bundle, load, read
 from service.errors import BundleError
 from service.graph import MAX_GRAPH_BYTES
+from tests.service.core.conftest import VIBRATION
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from service.contract.manifest import GraphName
+    from service.contract.messages import Reading
+    from service.motor import Profile
+    from tests.service.core.conftest import Edge
 
 
 def refusal(folder: Path) -> str:
@@ -47,6 +53,44 @@ def test_a_whole_bundle_loads_proves_itself_and_is_named_by_its_manifests_digest
 ) -> None:
     assert bundle.digest == hashlib.sha256((bundle_folder / "manifest.json").read_bytes()).hexdigest()
     assert bundle.manifest.name == "tiny"
+
+
+def test_a_merged_graph_runs_in_the_place_of_the_two_it_merges(
+    bundle: Bundle,
+    bundle_writer: Callable[..., Path],
+    new_edge: type[Edge],
+    profile: Callable[..., Profile],
+    reading: Callable[..., Reading],
+    tmp_path: Path,
+) -> None:
+    merged = load(bundle_writer(tmp_path / "b", texts={"vibration": VIBRATION}))
+    ran: list[str] = []
+
+    class Watched:
+        manifest, digest = merged.manifest, merged.digest
+
+        def run(self, graph: GraphName, feeds: dict[str, Any]) -> dict[str, Any]:
+            ran.append(graph)
+            return merged.run(graph, feeds)
+
+    taken = [reading(seq=seq, anomaly=1.5, severity=0.4, faults={"ball": 0.9}) for seq in range(3)]
+    one, other = (new_edge(models, {"m1": profile()}) for models in (bundle, Watched()))
+    for edge in (one, other):
+        edge.take(*taken)
+    assert set(ran) == {"vibration", "health"}
+    assert [h.model_copy(update={"model": ""}) for h in one.health] == [
+        h.model_copy(update={"model": ""}) for h in other.health
+    ]
+    assert one.told() == other.told() != []
+
+
+def test_a_merged_graph_that_answers_otherwise_than_the_two_is_refused(
+    bundle_writer: Callable[..., Path], tmp_path: Path
+) -> None:
+    louder = VIBRATION.replace(
+        "severity = Gather <axis = 1> (accel_m_s2, i1)", "severity = Gather <axis = 1> (accel_m_s2, i0)"
+    )
+    assert "vibration.severity deviates" in refusal(bundle_writer(tmp_path / "b", texts={"vibration": louder}))
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
