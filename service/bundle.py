@@ -171,7 +171,7 @@ def _case(manifest: Manifest, name: GraphName, vectors: Mapping[str, NDArray[np.
         for key, array in feeds.items():
             if not np.array_equal(array, _vector(vectors, f"{other}.{key}", file), equal_nan=True):
                 raise BundleError(f"{file}: {' and '.join(merges)} differ in {key}; export the bundle again")
-    wanted = {}
+    wanted: _Arrays = {}
     for part in merges:
         wanted |= {key: _vector(vectors, f"{part}.{key}", file) for key in manifest.graphs[part].outputs}
     return feeds, wanted
@@ -309,7 +309,7 @@ def _unpacked(golden: bytes, name: str) -> dict[str, NDArray[np.floating]]:
         raise BundleError(f"{name}: is no archive of plain arrays; export the bundle again") from error
 
 
-def _vector(vectors: dict[str, NDArray[np.floating]], key: str, name: str) -> NDArray[np.floating]:
+def _vector(vectors: Mapping[str, NDArray[np.floating]], key: str, name: str) -> NDArray[np.floating]:
     array = vectors.get(key)
     if array is None or array.ndim == 0 or len(array) == 0 or array.dtype.kind != "f":
         raise BundleError(f"{name}: {key} is absent, empty or not made of floats; export the bundle again")

@@ -217,7 +217,8 @@ class Link(threading.Thread):
         with selectors.DefaultSelector() as selector:
             selector.register(self._wake_receive, selectors.EVENT_READ)
             if sock is not None:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                if isinstance(sock, socket.socket):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 selector.register(sock, selectors.EVENT_READ)
             while sock is not None and client.socket() is sock:
                 reading = self._wants_more()

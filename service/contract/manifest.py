@@ -23,14 +23,14 @@ Graph inputs (batch ``B``, one row per axis and window; names are message fields
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.contract.faults import CONDITIONS, Fault
 
 GRAPHS = ("anomaly", "classifier", "health")
-MERGED = "vibration"
+MERGED: Final = "vibration"
 """The graph that answers for ``anomaly`` and ``classifier`` together."""
 GraphName = Literal["anomaly", "classifier", "health", "vibration"]
 MANIFEST_FILE = "manifest.json"
