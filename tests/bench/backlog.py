@@ -1,0 +1,93 @@
+"""A backlog of readings, laid up in a real mosquitto while the consumer is stopped (SIGSTOP), then worked off."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.bench.load import Publisher, Readings, births
+from tests.bench.processes import HOST, Edge, Mosquitto
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+STALL_S = 120.0
+
+
+class Worked(NamedTuple):
+    """How the service worked off a backlog."""
+
+    per_s: float
+    cpu_s: float
+    """CPU seconds a reading."""
+    rss_mib: float
+
+
+def edge(folder: Path, encoding: str, count: int, *, motors: int) -> Worked:
+    """The service over ``count`` readings of ``motors`` motors, each of which it has heard before."""
+    broker = Mosquitto(folder)
+    announcer = Publisher(HOST, broker.port)
+    announcer.publish_all(births(motors), retain=True)
+    announcer.close()
+    service = Edge(broker, folder)
+    try:
+        _fill(broker, encoding, motors, motors, "warm")
+        _await(service, motors)
+        service.child.send_signal(signal.SIGSTOP)
+        _fill(broker, encoding, count, motors, "bench")
+        cpu_s, started = service.cpu_s(), time.perf_counter()
+        service.child.send_signal(signal.SIGCONT)
+        finished = _await(service, motors + count)
+        lost = service.metric("motortwin_rejected_total") + service.metric("motortwin_shed_total")
+        if lost:
+            raise RuntimeError(f"the service refused or shed {lost:.0f} readings; the figure would be a lie")
+        return Worked(count / (finished - started), (service.cpu_s() - cpu_s) / count, service.rss_mib())
+    finally:
+        service.stop()
+        broker.stop()
+
+
+def naive(folder: Path, bundle: Path, encoding: str, count: int, *, motors: int) -> float:
+    """Readings/s of the naive loop over the same backlog."""
+    broker = Mosquitto(folder)
+    command = [sys.executable, "-m", "tests.bench.naive", HOST, str(broker.port), str(bundle), str(count)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            if child.stdout is None or child.stdout.readline().strip() != "ready":
+                raise RuntimeError("the naive loop did not start")
+            child.send_signal(signal.SIGSTOP)
+            _fill(broker, encoding, count, motors, "bench")
+            child.send_signal(signal.SIGCONT)
+            _, elapsed, _ = child.stdout.readline().split()
+            return count / float(elapsed)
+        finally:
+            child.kill()
+            broker.stop()
+
+
+def _fill(broker: Mosquitto, encoding: str, count: int, motors: int, boot: str) -> None:
+    publisher = Publisher(HOST, broker.port)
+    readings = Readings(encoding, boot=boot)
+    for index in range(count):
+        publisher.publish(*readings.payload(index % motors, index // motors))
+    publisher.drain()
+    publisher.close()
+
+
+def _await(service: Edge, total: int) -> float:
+    """When ``total`` readings were done. Asks rarely while much is left: answering costs the service a millisecond."""
+    began = moved = time.monotonic()
+    first = seen = service.metric("motortwin_readings_total")
+    while seen < total:
+        service.alive()
+        rate = (seen - first) / max(time.monotonic() - began, 1e-3)
+        time.sleep(min(max(0.5 * (total - seen) / rate, 0.02), 0.5) if rate > 0.0 else 0.1)
+        now = service.metric("motortwin_readings_total")
+        if now > seen:
+            seen, moved = now, time.monotonic()
+        elif time.monotonic() - moved > STALL_S:
+            raise TimeoutError(f"the service stands still at {seen:.0f} of {total} readings")
+    return time.perf_counter()
