@@ -40,9 +40,9 @@ class Voice:
         return self._link.publish(topic, payload, retain=True) is not None
 
     def availability(self, motor: str, state: Literal["online", "silent"]) -> None:
-        """Publish whether a motor is heard, retained."""
+        """Publish whether a motor is heard, retained; it is said again with every new connection, so QoS 0 will do."""
         message = MotorAvailability(motor=motor, state=state, ts_s=time.time(), node=self._node)
-        self._link.publish(topics.motor(motor, "availability"), codec.encode_json(message), qos=1, retain=True)
+        self._link.publish(topics.motor(motor, "availability"), codec.encode_json(message), retain=True)
 
     def node(self, state: Literal["online", "offline"]) -> None:
         """Publish whether this edge lives, retained."""

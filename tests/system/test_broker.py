@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import time
 from typing import TYPE_CHECKING
@@ -102,6 +103,22 @@ def test_alerts_raised_while_the_broker_is_away_arrive_in_order_when_it_returns(
     late = watch()
     assert late.wait_for(ALERT)["state"] in {"open", "update"}
     wait_until(lambda: edge.metric("motortwin_outbox_alerts") == 0, "the outbox to drain")
+
+
+def test_many_motors_heard_for_the_first_time_at_once_displace_nothing(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading]
+) -> None:
+    """Their announcements on the way out must not make the client read more than the inbox has asked for."""
+    motors = [f"m{number}" for number in range(600)]
+    for motor in motors:
+        watcher.introduce(motor)
+    edge.set(MOTORTWIN_INBOX_MAX_READINGS="256").start()
+    wait_until(lambda: edge.metric("motortwin_births_total") == len(motors), "births")
+    edge.process.send_signal(signal.SIGSTOP)
+    watcher.send(*(reading(motor, seq) for seq in range(3) for motor in motors))
+    edge.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: edge.metric("motortwin_readings_total") == 3 * len(motors), "every reading")
+    assert edge.metric('motortwin_shed_total{reason="queue_full"}') == 0.0
 
 
 def test_kill_of_the_service_makes_it_offline_by_the_will(edge: Edge, watcher: Watcher) -> None:
