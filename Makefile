@@ -17,6 +17,9 @@ TESTS ?= tests
 # What the tests run beside Python, as program:Debian package.
 PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus
 ARGS ?=
+# The two bundles that `make gate` compares.
+CANDIDATE ?= build/models
+CHAMPION ?= service/models
 
 PIP = -m pip --no-input --disable-pip-version-check -qq install
 FULL := .venv/bin/python
@@ -63,6 +66,10 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 .PHONY: train
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
 	@$(FULL) -m training train $(ARGS)
+
+.PHONY: gate
+gate: .venv/.stamp ## candidate against champion on a frozen replay, refused where it got worse -> build/gate
+	@$(FULL) -m training gate $(CANDIDATE) $(CHAMPION) $(ARGS)
 
 .PHONY: evaluate
 evaluate: .venv/.stamp ## every figure of the models, honestly -> build/evaluation (needs MOTOR_DATA; under 15 minutes)

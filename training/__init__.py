@@ -19,6 +19,7 @@ corpora      public data sets in their publishers' formats, from a folder or an 
 fetch        brings them from the publishers, pinned by sha256
 evaluate     honest figures, by protocol, with intervals and controls
 gan          rare failures, made and judged
+gate         candidate against champion on a frozen replay set: refused where it got worse
 ============ =====================================================================================================
 
 Units as in ``service.contract``: SI inside, suffixes at every boundary; severities, probabilities and health are 0..1.

@@ -25,6 +25,8 @@ def main(argv: list[str]) -> int:
         return int(import_module("training.evaluate.__main__").main(argv[1:]))
     if argv[:1] == ["gan"]:
         return int(import_module("training.gan.command").main(argv[1:]))
+    if argv[:1] == ["gate"]:
+        return int(import_module("training.gate.command").main(argv[1:]))
     try:
         if argv[:1] == ["fetch"]:
             return int(import_module("training.fetch").main(argv[1:], print))
@@ -75,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     # Shown in the help only; main() hands their arguments on as they are.
     commands.add_parser("evaluate", help="every figure of the models, honestly -> build/evaluation", add_help=False)
     commands.add_parser("gan", help="rare failures, made and judged: fit, sample, report -> build/gan", add_help=False)
+    commands.add_parser("gate", help="candidate against champion: refused where it got worse", add_help=False)
     commands.add_parser("fetch", help="the public data sets from their publishers", add_help=False)
     return parser
 

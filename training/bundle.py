@@ -108,11 +108,12 @@ class Models(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A bundle that was written and proven."""
+    """A bundle that was written and proven, and the modules that it was made from."""
 
     digest: str
     size_bytes: int
     nodes: dict[str, int]
+    modules: Models
 
 
 def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
@@ -229,7 +230,7 @@ def write(
             )
         digest = edge.load(fresh, prove=True).digest
         _replace(folder, fresh, Path(scratch) / "old")
-    return Written(digest, size, nodes)
+    return Written(digest, size, nodes, models)
 
 
 def health_spec() -> HealthSpec:

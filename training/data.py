@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 """Windows drawn together."""
+STREAMS = 100_003
+"""Streams of one seed: chunk ``i`` of seed ``s`` draws ``s * STREAMS + i``. The gate's replay lies far above them."""
 _BATCH = 64
 _MOTORS_APART = 1_000_000
 
@@ -120,7 +122,7 @@ def features_of(sample: Windows) -> NDArray[np.float32]:
 
 def _chunk(seed: int, healthy_share: float, index: int) -> Table:
     torch.set_num_threads(1)
-    stream = seed * 100_003 + index
+    stream = seed * STREAMS + index
     sample = windows(CHUNK, seed=stream, healthy_share=healthy_share)
     return Table(features_of(sample), sample.severity, sample.motor + index * _MOTORS_APART)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,13 +30,15 @@ DETECTABLE = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Args:
-    """Arguments of ``python -m training train``."""
+    """Arguments of ``python -m training train``; the manifest keeps those that the result depends on."""
 
-    out: Path = field(default=Path("service/models"), metadata={"help": "bundle folder, replaced as a whole"})
+    out: Path = field(
+        default=Path("service/models"), metadata={"help": "bundle folder, replaced as a whole", "result": False}
+    )
     windows: int = field(default=65_536, metadata={"help": "twin windows to learn from, in chunks of 1024"})
     epochs: int = field(default=40, metadata={"help": "passes over the windows, per network"})
     seed: int = field(default=0, metadata={"help": "of everything random; same seed and machine, same bytes"})
-    workers: int = field(default=2, metadata={"help": "processes that make data"})
+    workers: int = field(default=2, metadata={"help": "processes that make data", "result": False})
     golden: int = field(default=12, metadata={"help": "windows kept as golden vectors"})
     false_alarms: float = field(
         default=0.004, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
@@ -97,6 +99,10 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
         health.Health().eval(),
     )
     sample = data.windows(args.golden, seed=args.seed + 7, healthy_share=0.4)
+    # the gate trains again by these, and wants the same digest
+    arguments = {
+        f"argument.{one.name}": str(getattr(args, one.name)) for one in fields(args) if one.metadata.get("result", True)
+    }
     written = bundle.write(
         args.out,
         models,
@@ -109,6 +115,7 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
             "motors": str(len(np.unique(whole.motor))),
             "epochs": str(args.epochs),
             "torch": torch.__version__.split("+")[0],
+            **arguments,
         },
         metrics=metrics,
     )

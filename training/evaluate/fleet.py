@@ -64,10 +64,10 @@ def evaluate(options: Options) -> Section:
     false: dict[str, int] = {}
     machine_days = 0.0
     for seed in seeds:
-        for condition in _false_alarms(_healthy(SEED + seed, motors, days), options):
+        for condition in _false_alarms(healthy(SEED + seed, motors, days), options):
             false[condition] = false.get(condition, 0) + 1
         machine_days += motors * days
-    lives = [life for seed in seeds for life in _lives(_failing(SEED + 1000 + seed, motors), options)]
+    lives = [life for seed in seeds for life in _lives(failing(SEED + 1000 + seed, motors), options)]
     recalled = [life for life in lives if life.alarm_h <= life.failure_h]
     leads = np.array([life.lead for life in recalled])
     covered = [_covered(life) for life in lives]
@@ -165,7 +165,8 @@ def _plan(rng: np.random.Generator, name: str, fault: tuple[FaultPlan, ...] = ()
     )
 
 
-def _healthy(seed: int, motors: int, days: float) -> Scenario:
+def healthy(seed: int, motors: int, days: float) -> Scenario:
+    """Sound motors of random ratings, duties and sensors, one reading every ``STEP_H``."""
     rng = np.random.default_rng(seed)
     return Scenario(
         title="healthy",
@@ -177,7 +178,8 @@ def _healthy(seed: int, motors: int, days: float) -> Scenario:
     )
 
 
-def _failing(seed: int, motors: int) -> Scenario:
+def failing(seed: int, motors: int) -> Scenario:
+    """Motors that each run to failure by one fault, all faults in turn."""
     rng = np.random.default_rng(seed)
     plans = []
     for row in range(motors):
