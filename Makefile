@@ -15,7 +15,8 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 TESTS ?= tests
 # What the tests run beside Python, as program:Debian package.
-PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus
+PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus \
+  prometheus-alertmanager:prometheus-alertmanager
 ARGS ?=
 # The two bundles that `make gate` compares.
 CANDIDATE ?= build/models

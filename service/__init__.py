@@ -33,10 +33,13 @@ memory     all that a restart must find again
 registry   who is known: births and the settings' motors
 presence   whether a motor's sensor is heard
 outbox     alerts on their way out, each until the broker has acknowledged it
+homeassistant discovery messages for Home Assistant
+cloudevent alerts as CloudEvents
 voice      health, availability and rejections as they are published
 rejections which refusals are described, which only counted
 store      what must survive a power cut (SQLite, WAL)
 journal    the store, tried until it works
+notices    alerts to people: webhooks, e-mail; queues and threads of their own
 historian  samples, alerts and notes, kept for later (a thread and a file of its own)
 archive    the historian's file: written, thinned, exported
 vibration  windows as people look at them: RMS values, spectra, the last one of each motor
@@ -44,6 +47,7 @@ money      what stops cost, from alerts and notes
 live       what pages and programs see
 api        FastAPI: live/ready, motors, alerts, metrics, live stream, the web page
 metrics    every Prometheus metric
+table      what the tables of the settings are made of
 settings   TOML and environment -> typed settings
 errors     errors without transport vocabulary
 runtime    threads and their owner; live and ready

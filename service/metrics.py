@@ -16,6 +16,7 @@ from service.contract.faults import CONDITIONS
 from service.contract.messages import Reason
 from service.contract.signals import OPERATING
 from service.inbox import ShedReason
+from service.notices.options import FORMATS
 from service.swap import ENDINGS
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ CONTENT_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("wait", "decode", "step", "publish", "commit")
 MOTOR_STATES = ("ok", "warning", "alarm", "unheard")
 ALERT_STATES = ("open", "update", "clear")
+NOTICE_RESULTS = ("delivered", "repeated", "failed", "refused", "queue_full", "too_old")
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 # a counter's creation time doubles the series and nobody asks for it
@@ -59,6 +61,14 @@ class Metrics:
         self.alerts_open = self._gauges("motortwin_alerts_open", "Open alerts, by condition.", "condition", CONDITIONS)
         self.motors = self._gauges("motortwin_motors", "Known motors, by state.", "state", MOTOR_STATES)
         self.motors_silent = self._gauge("motortwin_motors_silent", "Motors whose sensor has gone silent.")
+        notices = Counter(
+            "motortwin_notices",
+            "Alerts told to people, by format and how that ended; failed is tried again, the last three are lost.",
+            ["format", "result"],
+            registry=self.registry,
+        )
+        self.notices = {form: {result: notices.labels(form, result) for result in NOTICE_RESULTS} for form in FORMATS}
+        self.notices_waiting = self._gauge("motortwin_notices_waiting", "Alerts that people have yet to be told.")
         self.batch = Histogram(
             "motortwin_batch_readings", "Readings taken by one step.", buckets=_ROWS, registry=self.registry
         )

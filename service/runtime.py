@@ -8,6 +8,7 @@ rollout        tries new bundles (``service.rollout``); changes which one runs
 watchdog       gives the process up when a step takes too long (``service.watchdog``)
 worker         takes turns (``service.worker``); owns the memory and the store
 historian      writes what the worker hands over (``service.historian``)
+notices ...    one for each route that alerts take to people (``service.notices``)
 main           the API's event loop; reads ``Live`` and metrics, changes nothing
 =============  ===========================================================================
 
@@ -28,10 +29,12 @@ from service.contract import topics
 from service.contract.messages import MAX_PAYLOAD_BYTES
 from service.flight import Flight
 from service.historian import Historian
+from service.homeassistant import Discovery
 from service.inbox import Acknowledged, Connected, Inbox
 from service.live import Live
 from service.metrics import Metrics
 from service.mqtt import Link
+from service.notices.routes import Routes
 from service.rollout import Progress, Rollout, plan_of
 from service.version import VERSION
 from service.voice import Voice, node_availability
@@ -87,8 +90,10 @@ class Runtime:
         self.link = Link(settings.mqtt, f"motortwin-{settings.node}", filters, will)
         inbox = settings.inbox
         self.inbox = Inbox(inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume)
-        self._voice = Voice(self.link, settings.node, self._model)
+        discovery = Discovery(self.link, settings.homeassistant, settings.node, settings.http.public_url)
+        self._voice = Voice(self.link, settings.node, self._model, discovery)
         self.historian = Historian(settings.data_dir, settings.historian, self.metrics)
+        self.notices = Routes(settings, self.live, self.metrics)
         self._worker = Worker(
             settings,
             self.rollout,
@@ -98,6 +103,7 @@ class Runtime:
             self._voice,
             self.live,
             self.historian,
+            self.notices,
             self.metrics,
         )
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
@@ -115,6 +121,7 @@ class Runtime:
         """Read what was stored and begin; raises ``InUse`` or ``NewerSchema``."""
         self._worker.begin()
         self.historian.start()
+        self.notices.start()
         self._beat_s = time.monotonic()
         self._thread.start()
         self._watchdog.start()
@@ -141,6 +148,7 @@ class Runtime:
         if not self._thread.is_alive():
             self._worker.finish()
         self.historian.stop()
+        self.notices.stop()
         self._watchdog.stop()
         return finished
 
@@ -166,6 +174,7 @@ class Runtime:
             amiss.append(f"nothing is saved: {self._worker.journal.fault}")
         if self.historian.fault is not None:
             amiss.append(f"no history is kept: {self.historian.fault}")
+        amiss.extend(self.notices.faults)
         refused = self._worker.memory.outbox.refused
         if refused:
             amiss.append(f"the broker refuses {refused} alerts: allow this client to publish them")
@@ -187,6 +196,7 @@ class Runtime:
         for condition, gauge in self.metrics.alerts_open.items():
             gauge.set(by_condition.get(condition, 0))
         self.metrics.motors_silent.set(silent)
+        self.metrics.notices_waiting.set(self.notices.waiting)
         return self.metrics.exposition()
 
     @property

@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Birth, Nameplate
 from service.contract.topics import ID_PATTERN
 from service.errors import SettingsError
+from service.homeassistant import HomeAssistantSettings
+from service.notices.options import MailSettings, WebhookSettings
+from service.table import Table as _Table
+from service.table import readable as _readable
 from service.window import Policy
 
 if TYPE_CHECKING:
@@ -35,10 +39,6 @@ _BUNDLE = Path(__file__).parent / "models"
 def _state_folder() -> Path:
     """Where a program of this user keeps what it must remember (XDG base directory specification)."""
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "motortwin"
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class MqttSettings(_Table):
@@ -131,6 +131,9 @@ class HttpSettings(_Table):
         SecretStr | None, Field(min_length=16, description="who changes something must show it; none: nothing changes")
     ] = None
     token_file: Annotated[Path | None, Field(description="read instead of token; for container secrets")] = None
+    public_url: Annotated[
+        str | None, Field(pattern=r"^https?://[^\s\"'<>@]+$", description="where people find the page; for links to it")
+    ] = None
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:
@@ -273,6 +276,10 @@ class MotorSettings(_Table):
         )
 
 
+_NAMED: dict[str, type[BaseModel]] = {"motors": MotorSettings, "webhooks": WebhookSettings}
+"""Tables of tables, by names that the operator gives; they stand in the file only."""
+
+
 class Settings(_Table):
     """Everything that can be set."""
 
@@ -289,7 +296,10 @@ class Settings(_Table):
     watchdog: WatchdogSettings = WatchdogSettings()
     historian: HistorianSettings = HistorianSettings()
     money: MoneySettings = MoneySettings()
-    motors: dict[Annotated[str, Field(pattern=ID_PATTERN)], MotorSettings] = {}
+    homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    mail: MailSettings = MailSettings()
+    webhooks: dict[Annotated[str, Field(pattern=ID_PATTERN)], WebhookSettings] = Field(default_factory=dict)
+    motors: dict[Annotated[str, Field(pattern=ID_PATTERN)], MotorSettings] = Field(default_factory=dict)
 
     def shown(self) -> str:
         """The settings as JSON, secrets hidden."""
@@ -322,20 +332,12 @@ def _file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"settings file {path} is not TOML: {error}") from error
 
 
-def _readable(path: Path, what: str) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise SettingsError(f"{what} {path} cannot be read: {reason}") from error
-
-
 def _leaves(table: type[BaseModel] = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, field in table.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, _Table):
             yield from _leaves(kind, (*path, name))
-        elif name != "motors":
+        elif name not in _NAMED:
             yield (*path, name)
 
 
@@ -368,7 +370,9 @@ def _one_line(error: ValidationError) -> str:
 
 def _siblings(loc: tuple[int | str, ...]) -> set[str]:
     """The keys that are known where an unknown one stood."""
-    if loc[0] == "motors" and len(loc) > 2:
+    if loc[0] in _NAMED and len(loc) > 2:
+        if loc[0] != "motors":
+            return set(_NAMED[str(loc[0])].model_fields)
         deeper: dict[str, type[BaseModel]] = {"nameplate": Nameplate, "bearing": BearingGeometry}
         return set((deeper.get(str(loc[2]), MotorSettings) if len(loc) > 3 else MotorSettings).model_fields)
     parent: type[BaseModel] = Settings

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from service.contract.codec import Refused
+    from service.homeassistant import Discovery
     from service.mqtt import Link
 
 
@@ -25,7 +26,8 @@ def node_availability(node: str, state: Literal["online", "offline"], model: str
 class Voice:
     """Encodes and publishes; what cannot be sent at once is not kept, for newer values follow."""
 
-    def __init__(self, link: Link, node: str, model: Callable[[], str]) -> None:
+    def __init__(self, link: Link, node: str, model: Callable[[], str], discovery: Discovery) -> None:
+        self.discovery = discovery
         self._link = link
         self._node = node
         self._model = model
@@ -58,5 +60,6 @@ class Voice:
     def forget(self, motor: str) -> None:
         """Remove what the broker retains of a motor that was retired."""
         self._health_topics.pop(motor, None)
+        self.discovery.forget(motor)
         for kind in ("health", "availability"):
             self._link.publish(topics.motor(motor, kind), b"", qos=1, retain=True)

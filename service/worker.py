@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from service.metrics import Metrics
     from service.monitor import FleetState, Models, StepResult
     from service.mqtt import Link
+    from service.notices.routes import Routes
     from service.rollout import Rollout
     from service.settings import Settings
     from service.voice import Voice
@@ -64,6 +65,7 @@ class Worker:
         voice: Voice,
         live: Live,
         historian: Historian,
+        notices: Routes,
         metrics: Metrics,
     ) -> None:
         self._batch = settings.inbox.batch
@@ -78,6 +80,7 @@ class Worker:
         self._voice = voice
         self._live = live
         self._historian = historian
+        self._notices = notices
         self._metrics = metrics
         self._policy = settings.policy.core()
         self._presence = Presence(settings.policy.silence_factor)
@@ -306,6 +309,7 @@ class Worker:
     def _introduce(self, profile: monitor.Profile) -> None:
         self._presence.expect(profile.motor, profile.interval_s, time.monotonic())
         self._live.introduce(profile)
+        self._voice.discovery.introduce(profile)
 
     def _introduce_all(self) -> None:
         for profile in self.memory.registry.profiles.values():
@@ -331,6 +335,7 @@ class Worker:
         standing = monitor.open_alerts(memory.state)
         self._live.update(healths, standing)
         self._historian.heed(standing)
+        self._notices.reconcile(standing)
         return changes
 
     def _heed_notes(self, changes: Changes, now_s: float) -> None:
@@ -352,6 +357,7 @@ class Worker:
         for motor, state in self._presence.states().items():
             self._voice.availability(motor, state)
         kept = self._welcomed and not forgotten
+        self._voice.discovery.welcome((seen.profile for seen in self._live.motors()), kept=kept)
         for motor in self._unsaid if kept else memory.healths:
             if motor in memory.healths:
                 self._voice.health(motor, memory.healths[motor])
@@ -367,6 +373,7 @@ class Worker:
 
     def _count_alerts(self, alerts: Sequence[Alert]) -> None:
         self._historian.heed(alerts)
+        self._notices.heed(alerts)
         for alert in alerts:
             self._metrics.alerts[alert.condition, alert.state].inc()
 

@@ -129,3 +129,43 @@ def test_every_setting_but_the_motors_can_come_from_the_environment() -> None:
 
 def test_the_version_is_that_of_the_project() -> None:
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[webhooks.a]\nformat = 'slack'", ["webhooks.a", "url"]),
+        ("[webhooks.a]\nurl = 'file:///etc/passwd'", ["webhooks.a", "https://host"]),
+        ("[webhooks.a]\nurl = 'http://u:geheim@h/'", ["webhooks.a", "token_file"]),
+        ("[webhooks.a]\nurl = 'http://h/'\nformt = 'slack'", ["formt is unknown", "did you mean format?"]),
+        ("[webhooks.a]\nurl = 'http://h/'\nconditions = ['bal']", ["webhooks.a.conditions", "'bal' is no condition"]),
+        ("[webhooks.a]\nurl_file = '/nowhere/url'", ["url_file /nowhere/url cannot be read"]),
+        ("[webhooks.'../a']\nurl = 'http://h/'", ["webhooks"]),
+        ("[mail]\nhost = 'h'\nsender = 'a@b'", ["mail", "to is missing"]),
+        ("[mail]\nhost = 'h'\nsender = 'a'\nto = 'c@d'", ["mail", "'a' is not an address"]),
+        ("[mail]\nhost = 'h'\nsender = 'a@b'\nto = 'c@d'\nusername = 'u'", ["mail", "belong together"]),
+        (
+            "[mail]\nhost = 'h'\nsender = 'a@b'\nto = 'c@d'\nusername = 'u'\npassword = 'geheim'\nsecurity = 'none'",
+            ["mail", "in the clear"],
+        ),
+        ("[homeassistant]\nprefix = 'a/+'", ["homeassistant.prefix"]),
+        ("[http]\npublic_url = 'javascript:alert(1)'", ["http.public_url"]),
+    ],
+)
+def test_a_wrong_way_to_people_is_named_and_no_secret_is(tmp_path: Path, text: str, words: list[str]) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(written(tmp_path, text + "\n"), BROKER)
+    assert "\n" not in str(caught.value)
+    assert "geheim" not in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_ways_to_people_are_read_and_their_secrets_hidden(tmp_path: Path) -> None:
+    config = written(tmp_path, "[webhooks.a]\nurl = 'https://h/geheim'\nsecret = 'geheim-geheim-geheim'\n")
+    variables = {"HOST": "h", "SENDER": "a@b", "TO": "c@d, e@f", "USERNAME": "u", "PASSWORD": "geheim"}
+    chosen = settings.load(config, BROKER | {f"MOTORTWIN_MAIL_{name}": text for name, text in variables.items()})
+    assert chosen.mail.to == ("c@d", "e@f")
+    assert (chosen.mail.port_number(), chosen.mail.secret()) == (587, "geheim")
+    assert chosen.webhooks["a"].address() == "https://h/geheim"
+    assert "geheim" not in chosen.shown() + repr(chosen)
