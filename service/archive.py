@@ -111,6 +111,11 @@ class Archive:
                 raise sqlite3.NotSupportedError(f"a newer release wrote it (schema {version}, known {SCHEMA})")
             if version == 0:
                 connection.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={SCHEMA}; COMMIT;")
+            # The fault vocabulary grows: a file from before its newest words lacks their columns.
+            known = {row[1] for row in connection.execute("PRAGMA table_info(sample)")}
+            for name in SERIES:
+                if name not in known:
+                    connection.execute(f"ALTER TABLE sample ADD COLUMN {name} REAL")
         except sqlite3.Error:
             connection.close()
             raise

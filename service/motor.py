@@ -179,11 +179,14 @@ class MotorState(NamedTuple):
             raise _corrupt("checksum differs")
         filter_ts_s, peak_ms, peak_revision, run, heard_s, *lengths = _HEAD.unpack(cursor.take(_HEAD.size))
         n_schema, n_states, n_conditions, n_boots, n_alerts = lengths
-        if n_conditions != len(CONDITIONS) or n_states > _MAX_STATES or not 1 <= n_boots <= KNOWN_BOOTS:
+        if not 1 <= n_conditions <= len(CONDITIONS) or n_states > _MAX_STATES or not 1 <= n_boots <= KNOWN_BOOTS:
             raise _corrupt("counts out of range")
         schema_id = cursor.take(n_schema).decode()
         x, P = cursor.take(8 * n_states), cursor.take(8 * n_states**2)
-        hits, quiet = cursor.take(8 * n_conditions), cursor.take(4 * n_conditions)
+        # The vocabulary grows at its end: an older state knows nothing of the newest conditions.
+        unknown = len(CONDITIONS) - n_conditions
+        hits = cursor.take(8 * n_conditions) + bytes(8 * unknown)
+        quiet = cursor.take(4 * n_conditions) + bytes(4 * unknown)
         boots = tuple(_mark(cursor) for _ in range(n_boots))
         encoded = cursor.take(n_alerts)
         alerts = _ALERTS.validate_json(encoded) if encoded else ()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT, Fault
 from service.contract.signals import NAMEPLATE, OPERATING
 from simulator import duty, twin
 from simulator.degradation import Paths
@@ -46,7 +46,7 @@ class Windows:
 
     ``accel_m_s2`` float32 (n, samples), zero behind ``samples`` (n,) valid ones at ``fs_hz`` (n,); ``operating``
     float32 (n, 6) and ``nameplate`` float32 (n, 9) in the contract's order, NaN where unknown; ``severity`` float32
-    (n, len(Fault)), the truth; ``motor`` int64 (n,), windows of one motor share it.
+    (n, len(TAUGHT)), the truth; ``motor`` int64 (n,), windows of one motor share it.
     """
 
     accel_m_s2: NDArray[np.float32]
@@ -63,7 +63,7 @@ class Histories:
     """``m`` motors over ``T`` readings, without waveforms.
 
     ``ts_s`` float64 (T,) from 0; ``operating`` float32 (m, T, 6), NaN where missing; ``nameplate`` float32 (m, 9);
-    ``severity`` float32 (m, T, len(Fault)); ``failure_ts_s`` float64 (m,), inf without failure; ``rul_h`` float64
+    ``severity`` float32 (m, T, len(TAUGHT)); ``failure_ts_s`` float64 (m,), inf without failure; ``rul_h`` float64
     (m, T), inf without failure, 0 after it.
     """
 
@@ -176,17 +176,17 @@ def _windows_chunk(seed: int, samples: int, healthy_share: float, index: int, si
 
 
 def _severities(rng: np.random.Generator, size: int, healthy_share: float) -> Values:
-    """One fault for most, two for 12 % of the faulty, ``(size, len(Fault))``."""
-    severity = np.zeros((size, len(Fault)))
-    first = rng.integers(0, len(Fault), size)
-    second = (first + rng.integers(1, len(Fault), size)) % len(Fault)
+    """One fault for most, two for 12 % of the faulty, ``(size, len(TAUGHT))``."""
+    severity = np.zeros((size, len(TAUGHT)))
+    first = rng.integers(0, len(TAUGHT), size)
+    second = (first + rng.integers(1, len(TAUGHT), size)) % len(TAUGHT)
     size_first, size_second = rng.uniform(0.03, 1.0, size), rng.uniform(0.03, 1.0, size)
     faulty = rng.random(size) >= healthy_share
     rows = np.arange(size)
     severity[rows, first] = np.where(faulty, size_first, 0.0)
     both = faulty & (rng.random(size) < 0.12)
     # Overload without cooling trips any protection within minutes: nobody records that pair.
-    thermal = [list(Fault).index(Fault.COOLING), list(Fault).index(Fault.OVERLOAD)]
+    thermal = [TAUGHT.index(Fault.COOLING), TAUGHT.index(Fault.OVERLOAD)]
     both &= ~(np.isin(first, thermal) & np.isin(second, thermal))
     severity[rows[both], second[both]] = size_second[both]
     return severity

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT
 from simulator.parameter import OutOfRangeError, Values
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def crack(u: Values, p: Values) -> Values:
 class Paths:
     """One growing fault per motor, ``m`` of them.
 
-    ``fault`` int (m,) is the column of ``Fault``; ``onset_s`` and ``failure_s`` (m,) are inf for motors that stay
+    ``fault`` int (m,) is the column of ``TAUGHT``; ``onset_s`` and ``failure_s`` (m,) are inf for motors that stay
     healthy; ``knots`` (m, KNOTS) are severities at even times from onset to failure.
     """
 
@@ -74,15 +74,15 @@ class Paths:
         onset = rng.uniform(0.02, 0.7, count) * span_s
         life = rng.uniform(0.1, 1.2, count) * span_s
         return cls(
-            fault=rng.integers(0, len(Fault), count),
+            fault=rng.integers(0, len(TAUGHT), count),
             onset_s=np.where(healthy, np.inf, onset),
             failure_s=np.where(healthy, np.inf, onset + life),
             knots=severities(rng, count),
         )
 
     def severity(self, ts_s: NDArray[np.float64]) -> Values:
-        """Severities at the times ``(T,)``: ``(m, T, len(Fault))``."""
-        out = np.zeros((len(self.fault), ts_s.size, len(Fault)))
+        """Severities at the times ``(T,)``: ``(m, T, len(TAUGHT))``."""
+        out = np.zeros((len(self.fault), ts_s.size, len(TAUGHT)))
         for row, (fault, onset, failure) in enumerate(zip(self.fault, self.onset_s, self.failure_s, strict=True)):
             if np.isfinite(onset):
                 out[row, :, fault] = grown(ts_s, onset, failure, self.knots[row])

@@ -68,6 +68,7 @@ class Fleet:
         axes = len(scenario.sampling.axes)
         self._owner = np.repeat(np.arange(count), axes)
         self._seen = take(self.machines, self._owner).along_other_axes(rng, axes)
+        self._axial = np.tile([axis == "z" for axis in scenario.sampling.axes], count)
         self._path = twin.path(self._seen, scenario.sampling.samples)
         self._elapsed_s = np.arange(0.0, scenario.duration_h * 3600.0 + 0.5 * self.step_s, self.step_s)
         self._load = np.stack(
@@ -161,7 +162,7 @@ class Fleet:
         """What the accelerometers report, ``(motors, axes, samples)``."""
         severity = self.severity[self._owner, index]
         state = twin.operate(self._seen, severity, self._load[self._owner, index], self._drive[self._owner])
-        accel = twin.vibrate(self._seen, self._path, severity, state, rng)
+        accel = twin.vibrate(self._seen, self._path, severity, state, rng, axial=self._axial)
         for row, owner in enumerate(self._owner):
             driven = self.scenario.motor[owner].driven
             if driven is not None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.contract.bearing import CATALOGUE, BearingGeometry
+from service.contract.faults import TAUGHT
 from service.contract.messages import Nameplate
 from simulator import catalogue
 from simulator.bearing import Contact
@@ -101,6 +102,8 @@ def assemble(
 ) -> Machines:
     """Motors with given ratings ``(n,)``, bearing orders ``(n, 4)`` and sampling rates; all else is drawn."""
     n = len(orders)
+    # Faults outside the data sets draw from a stream beside this one, which they leave as it is.
+    beside = rng.spawn(1)[0]
     circuit = Circuit.of(rating)
     body = body or draw(Body, rng, n)
     rated = circuit.operate(1.0)
@@ -117,7 +120,7 @@ def assemble(
         residue=draw(Residue, rng, n),
         phases=rng.random((n, PHASES)),
         sensors=draw(Sensors, rng, n, fs_hz=fs_hz),
-        effects={fault: draw(kind, rng, n) for fault, kind in EFFECTS.items()},
+        effects={fault: draw(kind, rng if fault in TAUGHT else beside, n) for fault, kind in EFFECTS.items()},
     )
 
 

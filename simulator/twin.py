@@ -6,7 +6,7 @@ a notebook's single motor all go through them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,19 +51,18 @@ def operate(machines: Machines, severity: Values, load: Values, frequency: float
 
     Args:
         machines: ``n`` machines.
-        severity: ``(n, len(Fault))`` in 0..1.
+        severity: ``(n, k)`` in 0..1, the first k of ``Fault``; the others are absent.
         load: what the duty asks for, fraction of rated torque, ``(n,)``.
         frequency: drive frequency over rated, ``(n,)`` or scalar.
     """
-    strain = Strain(np.asarray(load, dtype=np.float64), np.ones(len(machines)))
-    for column, fault in enumerate(FAULTS):
+    strain = Strain(np.asarray(load, dtype=np.float64), np.ones(len(machines)), np.ones(len(machines)))
+    for column, fault in enumerate(FAULTS[: severity.shape[1]]):
         active = severity[:, column] > 0.0
         if active.any():
             changed = machines.effects[fault].strain(severity[:, column], strain)
-            strain = Strain(
-                np.where(active, changed.load, strain.load), np.where(active, changed.cooling, strain.cooling)
-            )
-    return State(strain.load, strain.cooling, machines.circuit.operate(strain.load, frequency=frequency))
+            strain = Strain(*(np.where(active, new, old) for new, old in zip(changed, strain, strict=True)))
+    circuit = replace(machines.circuit, R2=machines.circuit.R2 * strain.rotor)
+    return State(strain.load, strain.cooling, circuit.operate(strain.load, frequency=frequency))
 
 
 def steady(machines: Machines, state: State, ambient_c: float | Values) -> Temperatures:
@@ -112,16 +111,18 @@ def vibrate(
     state: State,
     rng: np.random.Generator,
     index: NDArray[np.intp] | None = None,
+    axial: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float32]:
     """Housing acceleration without the sensor, float32 ``(b, samples)``, m/s^2.
 
     Args:
         machines: one machine per row, ``b`` of them.
         via: their transmission paths (those of the distinct machines).
-        severity: ``(b, len(Fault))``.
+        severity: ``(b, k)``, the first k of ``Fault``.
         state: operation of each row.
         rng: source of phases, slip and noise.
         index: path of each row, ``(b,)``; default one path per row.
+        axial: whether the sensor listens along the shaft, ``(b,)``; default across it.
     """
     if index is None:
         index = np.arange(len(machines))
@@ -133,11 +134,13 @@ def vibrate(
     running = Running(
         shaft_hz=speed_rpm / 60.0,
         line_hz=speed_rpm * rating.poles / (120.0 * (1.0 - slip)),
+        slip=slip,
         speed_ratio=speed_ratio,
         load=state.load,
         limit_mm_s=np.broadcast_to(iso20816.limits_mm_s(rating.power_w), (len(machines), 3))[:, 2],
         noise_m_s2=background.rms_m_s2 * speed_ratio,
         duration_s=via.duration_s(index),
+        bars=np.rint(machines.residue.rotor_bars),
         orders=machines.orders,
         contact=machines.contact,
     )
@@ -145,7 +148,7 @@ def vibrate(
     lines = [residual_lines(machines.residue, running.shaft_hz, running.line_hz, fs_hz, speed_ratio, state.load)]
     phase_columns = [np.arange(RESIDUAL_LINES)]
     strikes = [_knocks(machines, running, rng)]
-    for column, fault in enumerate(FAULTS):
+    for column, fault in enumerate(FAULTS[: severity.shape[1]]):
         rows = np.flatnonzero(severity[:, column] > 0.0)
         if not rows.size:
             continue
@@ -153,6 +156,9 @@ def vibrate(
         noise_m_s2[rows] *= effect.noise_gain(s)
         added = effect.lines(s, here, rng)
         if added is not None:
+            if axial is not None:
+                height = np.where(axial[rows], effect.axial, 1.0)[:, None]
+                added = Lines(added.freq_hz, added.peak_m_s2 * height)
             lines.append(_spread(added, rows, len(machines)))
             first = RESIDUAL_LINES + FAULT_STRIDE * column
             phase_columns.append(np.arange(first, first + added.freq_hz.shape[1]) % PHASES)

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from service.contract.faults import BEARING_FAULTS, Fault
+from service.contract.faults import BEARING_FAULTS, TAUGHT, Fault
 from training.features import BANDS, COMBS, INDEX, LINES, NAMES, SHAFT_ORDERS, Features
 
-CLASSES: tuple[Fault, ...] = tuple(Fault)
+CLASSES: tuple[Fault, ...] = TAUGHT
 WIDTH = 64
 MEMBERS = 3
 """Experts per family: their mean is surer, and better calibrated on machines unlike the training's, than one."""

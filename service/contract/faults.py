@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class Fault(StrEnum):
-    """Everything the twin can break and the classifier can name, in class order."""
+    """Everything the twin can break and a classifier may name. It grows at its end only: columns stay where they are.
+
+    A bundle's classes are a choice of these; the manifest says which.
+    """
 
     INNER_RACE = "inner_race"
     OUTER_RACE = "outer_race"
@@ -15,7 +18,13 @@ class Fault(StrEnum):
     LOOSENESS = "looseness"
     COOLING = "cooling"
     OVERLOAD = "overload"
+    ROTOR_BAR = "rotor_bar"
+    BENT_SHAFT = "bent_shaft"
+    SOFT_FOOT = "soft_foot"
 
+
+TAUGHT: tuple[Fault, ...] = tuple(Fault)[: list(Fault).index(Fault.ROTOR_BAR)]
+"""The faults of the twin's data sets, and so the classes of a bundle trained on them; the others occur in scenarios."""
 
 HEALTHY = "healthy"
 """The diagnosis of a motor on which no fault's probability passes its threshold."""

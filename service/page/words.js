@@ -5,7 +5,8 @@ export const STATE_WORDS = { alarm: "Alarm", warning: "Warning", silent: "Silent
 const FAULT_WORDS = {
   healthy: "Healthy", anomaly: "Unlike a healthy motor", inner_race: "Inner race", outer_race: "Outer race",
   ball: "Rolling element", cage: "Cage", imbalance: "Imbalance", misalignment: "Misalignment",
-  looseness: "Looseness", cooling: "Cooling", overload: "Overload",
+  looseness: "Looseness", cooling: "Cooling", overload: "Overload", rotor_bar: "Rotor bar", bent_shaft: "Bent shaft",
+  soft_foot: "Soft foot",
 };
 const BAND_WORDS = {
   orders: "Lines at multiples of shaft speed", levels: "Vibration level and its spread over frequency",
@@ -57,6 +58,18 @@ const ADVICE = {
     "Check the driven machine: blocked, dragging, closed valve, wrong product.",
     "Compare the current with the plate and reduce the load.",
     "Check the three phases: a missing or weak one looks like overload.",
+  ],
+  rotor_bar: [
+    "Measure the current's spectrum at full load: side bands at twice the slip frequency confirm it.",
+    "Avoid starts: each one drives the crack on. Plan a new rotor.",
+  ],
+  bent_shaft: [
+    "Measure the run-out with a dial gauge while turning the shaft by hand.",
+    "Measure along the shaft: strong lines at one and two times the shaft speed confirm it. Do not balance it away.",
+  ],
+  soft_foot: [
+    "Loosen one foot bolt at a time while it runs: the line at twice the line frequency falls at the soft one.",
+    "Shim that foot, then align again.",
   ],
 };
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT
 from service.contract.signals import NAMEPLATE, OPERATING
 from simulator import parquet
 from simulator.console import options
@@ -65,7 +65,7 @@ def _dataset(chosen: argparse.Namespace) -> int:
     )
     about = {
         "seed": chosen.seed,
-        "faults": list(Fault),
+        "faults": list(TAUGHT),
         "operating": OPERATING,
         "nameplate": NAMEPLATE,
         "healthy_share": chosen.healthy_share,

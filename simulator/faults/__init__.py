@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.faults.ball import Ball
+from simulator.faults.bent_shaft import BentShaft
 from simulator.faults.cage import Cage
 from simulator.faults.cooling import Cooling
 from simulator.faults.effect import Effect, Running, Strain
@@ -14,6 +15,8 @@ from simulator.faults.looseness import Looseness
 from simulator.faults.misalignment import Misalignment
 from simulator.faults.outer_race import OuterRace
 from simulator.faults.overload import Overload
+from simulator.faults.rotor_bar import RotorBar
+from simulator.faults.soft_foot import SoftFoot
 
 if TYPE_CHECKING:
     from service.contract.faults import Fault
@@ -28,6 +31,9 @@ _KINDS: tuple[type[Effect], ...] = (
     Looseness,
     Cooling,
     Overload,
+    RotorBar,
+    BentShaft,
+    SoftFoot,
 )
 
 EFFECTS: dict[Fault, type[Effect]] = {kind.fault: kind for kind in _KINDS}

@@ -27,4 +27,4 @@ class Cooling(Effect):
 
     def strain(self, severity: Values, strain: Strain) -> Strain:
         """Less cooling."""
-        return Strain(strain.load, strain.cooling * (1.0 - self.lost_share * severity))
+        return strain._replace(cooling=strain.cooling * (1.0 - self.lost_share * severity))

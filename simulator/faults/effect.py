@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class Strain(NamedTuple):
-    """What the process and the cooling do to the motor, one value per row."""
+    """What the process, the cooling and the cage do to the motor, one value per row; ``rotor`` is R2 over its own."""
 
     load: Values
     cooling: Values
+    rotor: Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +31,13 @@ class Running:
 
     shaft_hz: Values
     line_hz: Values
+    slip: Values
     speed_ratio: Values
     load: Values
     limit_mm_s: Values
     noise_m_s2: Values
     duration_s: Values
+    bars: Values
     orders: Values
     contact: Contact
 
@@ -49,6 +52,8 @@ class Effect:
     __slots__ = ()
     fault: ClassVar[Fault]
     summary: ClassVar[str]
+    axial: ClassVar[float] = 0.4
+    """Height of its lines along the shaft (axis z) over those across it; ISO 13373-1, typical signatures."""
 
     def __post_init__(self) -> None:
         check(self)  # type: ignore[arg-type]

@@ -19,6 +19,7 @@ class Misalignment(Effect):
 
     fault: ClassVar[Fault] = Fault.MISALIGNMENT
     summary: ClassVar[str] = "velocity at 2 x shaft speed with 1 x, 3 x and 4 x"
+    axial: ClassVar[float] = 1.5
 
     failure_zones: Values = parameter(
         1.5, "1", limits=(0.2, 10.0), spread=(1.1, 2.0), source="velocity at failure over the C/D limit of ISO 20816-1"

@@ -38,7 +38,7 @@ class Overload(Effect):
         """More torque; a drive already beyond it stays where it is."""
         target = np.maximum(1.0 + self.excess * severity, strain.load)
         share = np.minimum(severity / REACHED_AT, 1.0)
-        return Strain(strain.load + (target - strain.load) * share, strain.cooling)
+        return strain._replace(load=strain.load + (target - strain.load) * share)
 
     def lines(self, severity: Values, running: Running, rng: np.random.Generator) -> Lines | None:  # noqa: ARG002
         """The stronger field shakes the stator."""

@@ -5,11 +5,11 @@ from dataclasses import fields
 import numpy as np
 import pytest
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT, Fault
 from service.contract.signals import NAMEPLATE, OPERATING, SIGNALS
 from simulator.dataset import CHUNK, Windows, histories, windows
 
-FAULTS = tuple(Fault)
+FAULTS = TAUGHT
 
 
 @pytest.fixture(scope="module")

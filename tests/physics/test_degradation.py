@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT
 from simulator.degradation import Paths, course, crack, exponential, grown, severities
 from simulator.parameter import OutOfRangeError
 
@@ -28,7 +28,7 @@ def test_paths_of_a_fleet_are_monotone_and_touch_one_fault_each() -> None:
     severity = paths.severity(np.arange(0.0, 400.0, 2.0) * 3600.0)
     assert (np.diff(severity, axis=1) >= 0.0).all()
     assert ((severity.max(axis=1) > 0.0).sum(axis=1) <= 1).all()
-    assert severity.shape == (60, 200, len(Fault))
+    assert severity.shape == (60, 200, len(TAUGHT))
     failed = paths.failure_s < 399 * 3600.0
     assert (severity[failed].max(axis=(1, 2)) == 1.0).all()
 

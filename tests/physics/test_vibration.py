@@ -58,6 +58,7 @@ def _peaks_hz(x: NDArray[np.float32], share: float) -> NDArray[np.float64]:
     [
         (Fault.IMBALANCE, [1.0]),
         (Fault.MISALIGNMENT, [1.0, 2.0, 3.0, 4.0]),
+        (Fault.BENT_SHAFT, [1.0, 2.0, 3.0]),
     ],
 )
 def test_rotor_faults_show_lines_at_their_orders_and_nowhere_else(fault: Fault, orders: list[float]) -> None:
@@ -66,6 +67,68 @@ def test_rotor_faults_show_lines_at_their_orders_and_nowhere_else(fault: Fault, 
     assert max(min(abs(found - order)) for order in orders) < 0.05
     allowed = np.array([1.0, 2.0, 3.0, 4.0])
     assert all(min(abs(allowed - order)) < 0.05 for order in found)
+
+
+def test_broken_bars_show_pole_pass_side_bands_around_shaft_speed_and_slip_more() -> None:
+    machines = _silent()
+    samples = 131_072
+    x = _window(machines, Fault.ROTOR_BAR, 0.8, samples)
+    severity = np.eye(1, len(FAULTS), FAULTS.index(Fault.ROTOR_BAR)) * 0.8
+    broken = twin.operate(machines, severity, np.array([0.8])).operation
+    whole = twin.operate(machines, severity * 0.0, np.array([0.8])).operation
+    assert broken.slip[0] == pytest.approx(whole.slip[0] / (1.0 - 0.8 * machines.effects[Fault.ROTOR_BAR].broken_share))
+    assert broken.rotor_copper_w[0] > whole.rotor_copper_w[0]
+    shaft_hz, pass_hz = broken.speed_rpm[0] / 60.0, 2.0 * broken.slip[0] * 50.0
+    # The air gap's power splits s to 1 - s, whatever the cage's resistance.
+    assert broken.rotor_copper_w[0] / (broken.shaft_w[0] + broken.friction_w[0] + broken.rotor_copper_w[0]) == (
+        pytest.approx(broken.slip[0])
+    )
+    velocity = np.abs(np.fft.rfft(x * np.hanning(samples)))
+    f_hz = np.fft.rfftfreq(samples, 1.0 / FS_HZ)
+    for harmonic in (1.0, 2.0):
+        for passes in (-2.0, -1.0, 0.0, 1.0, 2.0):
+            at = abs(f_hz - harmonic * shaft_hz - passes * pass_hz)
+            between = (at > 0.3 * pass_hz) & (at < 0.7 * pass_hz)
+            assert velocity[at < 0.15].max() > 20.0 * velocity[between].max()
+
+
+def test_a_bent_shaft_shows_more_along_the_shaft_and_an_imbalance_less() -> None:
+    machines = _silent()
+    for fault, stronger in ((Fault.BENT_SHAFT, True), (Fault.MISALIGNMENT, True), (Fault.IMBALANCE, False)):
+        severity = np.eye(1, len(FAULTS), FAULTS.index(fault))
+        state = twin.operate(machines, severity, np.array([0.8]))
+        across, along = (
+            twin.vibrate(
+                machines,
+                twin.path(machines, SAMPLES),
+                severity,
+                state,
+                np.random.default_rng(9),
+                axial=np.array([axial]),
+            ).std()
+            for axial in (False, True)
+        )
+        assert bool(along > across) is stronger, fault
+
+
+def test_a_bow_follows_speed_and_an_imbalance_its_square() -> None:
+    machines = _silent()
+    for fault, exponent in ((Fault.BENT_SHAFT, 1.0), (Fault.IMBALANCE, 2.0)):
+        severity = np.eye(1, len(FAULTS), FAULTS.index(fault))
+        velocities, speeds = [], []
+        for frequency in (0.6, 1.0):
+            state = twin.operate(machines, severity, np.array([0.5]), frequency)
+            x = twin.vibrate(machines, twin.path(machines, SAMPLES), severity, state, np.random.default_rng(9))[0]
+            velocities.append(iso20816.velocity_rms_mm_s(x, FS_HZ))
+            speeds.append(state.operation.speed_rpm[0])
+        grown = np.log(velocities[1] / velocities[0]) / np.log(speeds[1] / speeds[0])
+        assert grown == pytest.approx(exponent, abs=0.05)
+
+
+def test_a_soft_foot_shakes_at_twice_the_line_frequency_whatever_the_load() -> None:
+    machines = _silent()
+    found = _peaks_hz(_window(machines, Fault.SOFT_FOOT, 0.8), 0.5)
+    assert found == pytest.approx([100.0], abs=0.5)
 
 
 def test_looseness_shows_a_row_of_harmonics() -> None:
@@ -111,7 +174,7 @@ def test_vibration_grows_with_severity(fault: Fault) -> None:
 
 def test_rotor_faults_reach_zone_d_at_failure_and_are_barely_visible_at_a_sixth() -> None:
     machines = _silent()
-    for fault in (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS):
+    for fault in (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS, Fault.BENT_SHAFT, Fault.SOFT_FOOT):
         failed = iso20816.velocity_rms_mm_s(_window(machines, fault, 1.0), FS_HZ)
         early = iso20816.velocity_rms_mm_s(_window(machines, fault, 0.16), FS_HZ)
         assert iso20816.zone(failed, 4000.0) == "D", fault

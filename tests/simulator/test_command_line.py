@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.contract.bearing import CATALOGUE
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT, Fault
 from simulator import Motor
 from simulator.__main__ import main
 from simulator.scenario import ScenarioError, gallery
@@ -89,7 +89,7 @@ def test_dataset_writes_what_the_seed_says_with_a_description(tmp_path: Path) ->
     with np.load(tmp_path / "a.npz") as one, np.load(tmp_path / "b.npz") as two:
         assert one["accel_m_s2"].shape == (70, 2048)
         np.testing.assert_array_equal(one["accel_m_s2"], two["accel_m_s2"])
-        assert json.loads(str(one["about"]))["faults"] == list(Fault)
+        assert json.loads(str(one["about"]))["faults"] == list(TAUGHT)
 
 
 def test_dataset_writes_parquet_with_the_same_values(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_dataset_writes_parquet_with_the_same_values(tmp_path: Path) -> None:
     for name in ("a.npz", "a.parquet"):
         assert main(["dataset", "6", "--out", str(tmp_path / name), "--samples", "2048"]) == 0
     table = parquet.read_table(tmp_path / "a.parquet")
-    assert json.loads(table.schema.metadata[b"about"])["faults"] == list(Fault)
+    assert json.loads(table.schema.metadata[b"about"])["faults"] == list(TAUGHT)
     with np.load(tmp_path / "a.npz") as arrays:
         rows = np.array(table["accel_m_s2"].to_pylist(), dtype=np.float32)
         np.testing.assert_array_equal(rows, arrays["accel_m_s2"])

@@ -91,7 +91,7 @@ def test_a_file_that_is_not_toml_is_refused_with_its_line(tmp_path: Path) -> Non
 
 
 def test_an_unknown_name_lists_the_gallery() -> None:
-    with pytest.raises(ScenarioError, match="nope: no such file, nor a scenario named ball, broker_cut, cage"):
+    with pytest.raises(ScenarioError, match="nope: no such file, nor a scenario named ball, bent_shaft, broker_cut"):
         load("nope")
 
 

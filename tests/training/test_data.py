@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from service.contract.faults import BEARING_FAULTS, Fault
+from service.contract.faults import BEARING_FAULTS, TAUGHT, Fault
 from service.contract.signals import NAMEPLATE, OPERATING
 from training import data
 
 pytestmark = pytest.mark.training
 
 COUNT = data.CHUNK
-FAULTS = list(Fault)
+FAULTS = list(TAUGHT)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service import monitor
-from service.contract.faults import ANOMALY, Fault
+from service.contract.faults import ANOMALY, TAUGHT, Fault
 from simulator.fleet import Fleet
 from simulator.scenario import FaultPlan, LoadPlan, MotorPlan, Sampling, Scenario
 from training.evaluate import interval
@@ -184,9 +184,7 @@ def failing(seed: int, motors: int) -> Scenario:
     plans = []
     for row in range(motors):
         onset = float(rng.uniform(12.0, 36.0))
-        fault = FaultPlan(
-            kind=tuple(Fault)[row % len(Fault)], onset_h=onset, failure_h=onset + float(rng.uniform(*LIFE_H))
-        )
+        fault = FaultPlan(kind=TAUGHT[row % len(TAUGHT)], onset_h=onset, failure_h=onset + float(rng.uniform(*LIFE_H)))
         plans.append(_plan(rng, f"failing-{row}", fault=(fault,)))
     return Scenario(
         title="failing",
@@ -265,7 +263,7 @@ def _alpha_lambda(lives: list[Life]) -> tuple[int, int]:
 
 def _by_fault(lives: list[Life]) -> Table:
     rows = []
-    for fault in Fault:
+    for fault in TAUGHT:
         mine = [life for life in lives if life.fault == fault]
         if mine:
             leads = [life.lead for life in mine if np.isfinite(life.alarm_h)]

@@ -18,7 +18,7 @@ import onnxruntime as ort
 import pytest
 
 from service.bundle import Bundle, load
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT, Fault
 from service.contract.messages import Birth, Nameplate, Reading
 from service.monitor import FleetState, Policy, StepResult, profile_of, step
 
@@ -186,11 +186,11 @@ def default_manifest(raws: dict[str, bytes], golden: bytes) -> dict[str, Any]:
         "version": 1,
         "graphs": {name: graph_spec(name, raw) for name, raw in raws.items()},
         "window": {"samples": SAMPLES, "min_samples": 32, "fs_hz": [10_000.0, 26_000.0]},
-        "classes": [str(fault) for fault in Fault],
+        "classes": [str(fault) for fault in TAUGHT],
         "bands": ["low", "middle", "high"],
         "alarms": {
             "anomaly": {"open_at": 1.0, "clear_at": 0.8, "open_hits": 2, "span": 3, "clear_after": 2},
-            **{str(fault): rule for fault in Fault},
+            **{str(fault): rule for fault in TAUGHT},
         },
         "health": {
             "schema_id": "damage-seconds-1",
@@ -236,7 +236,7 @@ def make_reading(motor: str = "m1", seq: int = 0, **fields: Any) -> Reading:
     samples[0] = fields.pop("anomaly", 0.1)
     samples[1] = fields.pop("severity", 0.05)
     for fault, probability in fields.pop("faults", {}).items():
-        samples[2 + list(Fault).index(Fault(fault))] = probability
+        samples[2 + TAUGHT.index(Fault(fault))] = probability
     for position, value in fields.pop("x", {}).items():
         samples[position] = value
     vibration = {"accel_m_s2": {"x": samples}, "fs_hz": 12_000.0} if fields.pop("vibration", True) else {}

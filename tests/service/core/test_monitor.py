@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from service.contract.faults import Fault
+from service.contract.faults import TAUGHT
 from service.contract.manifest import Manifest
 from service.contract.messages import Health, Reading
 from service.errors import InferenceError
@@ -34,7 +34,7 @@ def test_a_healthy_reading_leads_to_one_health_message_and_no_alert(edge: Any, r
     (health,) = result.health
     assert (health.state, health.diagnosis, health.seq, health.boot) == ("ok", "healthy", 0, "b1")
     assert (health.anomaly, health.severity) == (0.1, 0.05)
-    assert health.probabilities == dict.fromkeys(Fault, 0.0)
+    assert health.probabilities == dict.fromkeys(TAUGHT, 0.0)
     assert health.health == pytest.approx(0.975)
     assert (health.rul_h, health.rul_low_h, health.rul_high_h) == (None, None, None)
     assert health.missing == ("current_a", "load", "winding_c", "ambient_c")

@@ -139,6 +139,13 @@ def test_state_that_makes_no_sense_is_corrupt_though_its_checksum_holds(change: 
         MotorState.from_bytes(plain()._replace(**change).to_bytes())
 
 
+def test_a_state_from_before_the_newest_fault_was_known_is_taken_up() -> None:
+    older = plain()._replace(hits=b"\1" * 8 * (counts - 1), quiet=b"\2" * 4 * (counts - 1))
+    state = MotorState.from_bytes(older.to_bytes())
+    assert state.hits == b"\1" * 8 * (counts - 1) + bytes(8)
+    assert state.quiet == b"\2" * 4 * (counts - 1) + bytes(4)
+
+
 def test_a_later_format_is_refused_not_guessed_at() -> None:
     raw = bytearray(plain().to_bytes())
     raw[4] = 3

@@ -163,6 +163,20 @@ def test_a_file_of_a_newer_release_is_left_alone(tmp_path: Path, make: Callable[
     assert [path.name for path in folder.iterdir()] == [FILE]
 
 
+def test_a_file_from_before_the_newest_fault_was_known_is_gone_on_with(tmp_path: Path) -> None:
+    archive = Archive(tmp_path)
+    archive.open()
+    archive.write([row("m1", T0_S)], [], [])
+    archive.close()
+    with sqlite3.connect(tmp_path / FILE) as older:
+        older.execute(f"ALTER TABLE sample DROP COLUMN {SAMPLE_COLUMNS[-1]}")
+    archive.open()
+    archive.write([row("m1", T0_S + 60.0, **{SAMPLE_COLUMNS[-1]: 0.5})], [], [])
+    header, *kept = archive.rows("m1", T0_S - 1.0, T0_S + 61.0)
+    assert [line[header.index(SAMPLE_COLUMNS[-1])] for line in kept] == [None, 0.5]
+    archive.close()
+
+
 def test_a_series_is_bounded_and_keeps_the_worst(archive: Archive) -> None:
     archive.write([row("m1", float(ts_s), anomaly=ts_s % 1000, health=0.5, load=1.0) for ts_s in range(20_000)], [], [])
     series = archive.series("m1", None, None, 0.001)
