@@ -28,6 +28,7 @@ mqtt       the only importer of the MQTT client
 wire       what passes between the broker's thread and the rest
 inbox      what has arrived: bounded, held back in a burst, newest first in an overload
 worker     one turn after another: take, step, publish, save, acknowledge
+group      what one commit holds: steps share the wait for the disk
 quarantine a step that raises is halved until the reading that does it stands alone
 memory     all that a restart must find again
 registry   who is known: births and the settings' motors

@@ -47,6 +47,7 @@ _RETRY_FIRST_S = 0.5
 _READ_BURST = 64
 _IDLE_S = 0.5
 _MAX_INFLIGHT = 100
+_USUAL_WINDOW = 20
 _UNSUPPORTED_PROTOCOL = {"Unsupported protocol version"}
 _V5: Literal["5"] = "5"
 _V311: Literal["3.1.1"] = "3.1.1"
@@ -95,6 +96,11 @@ class Link(threading.Thread):
     def protocol(self) -> str:
         """The MQTT version spoken, or tried next."""
         return self._protocol
+
+    @property
+    def window(self) -> int:
+        """How many unacknowledged deliveries the broker sends before it waits; 3.1.1 cannot say, 20 is usual."""
+        return self._settings.receive_maximum if self._protocol == _V5 else _USUAL_WINDOW
 
     def listen(self, listener: Listener) -> None:
         """Say who is told; then start the thread."""

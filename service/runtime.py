@@ -237,6 +237,7 @@ class Runtime:
         waiting = len(self.inbox)  # what comes meanwhile stays with the broker
         while waiting > 0 and time.monotonic() < deadline:
             waiting -= self._worker.turn()
+        self._worker.settle()
         deadline = time.monotonic() + _LAST_WORDS_S
         while len(self._worker.memory.outbox) and self.link.connected and time.monotonic() < deadline:
             self._worker.turn()

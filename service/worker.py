@@ -1,9 +1,9 @@
 """One turn after another: take what has arrived, step, publish, save, acknowledge.
 
-Order of effects in a turn: step, publish health (telemetry, a repetition does no harm), commit states and alerts in
-one transaction, publish alerts from the outbox, acknowledge the readings. A power cut anywhere leads to a repetition
-that the core recognises, never to a loss. The worker alone touches the memory and the store; the broker's thread
-fills the inbox and leaves notes there.
+Order of effects: step, publish health (telemetry, a repetition does no harm), commit states and alerts in one
+transaction, which a few turns may share (``service.group``), publish alerts from the outbox, acknowledge the readings.
+A power cut anywhere leads to a repetition that the core recognises, never to a loss. The worker alone touches the
+memory and the store; the broker's thread fills the inbox and leaves notes there.
 
 A motor counts as heard when one of its readings is accepted: a sensor that repeats itself says nothing.
 """
@@ -20,6 +20,7 @@ from service import monitor
 from service.contract import codec, topics
 from service.contract.codec import Refused
 from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
+from service.group import Group
 from service.inbox import Acknowledged
 from service.journal import Journal
 from service.memory import Memory
@@ -86,6 +87,7 @@ class Worker:
         self._presence = Presence(settings.policy.silence_factor)
         self.memory = Memory({motor: table.birth(motor) for motor, table in settings.motors.items()})
         self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
+        self._group = Group()
         self._welcomed = False
         self._unsaid: set[str] = set()
         self._strays_until_s = 0.0
@@ -99,32 +101,40 @@ class Worker:
 
     def turn(self) -> int:
         """Take what has arrived (waiting a little for the first), let everything follow; how much it was."""
-        deliveries = self._inbox.take(self._batch, _TURN_S)
+        group = self._group
+        deliveries = self._inbox.take(self._batch, group.patience_s(time.monotonic(), _TURN_S))
         now_s = time.monotonic()
-        changes = Changes()
-        self._heed_notes(changes, now_s)
+        self._heed_notes(group.changes, now_s)
         if deliveries:
-            self._handle(deliveries, changes)
+            self._handle(deliveries, group.changes)
+        group.add(deliveries, now_s)
         for motor in self._presence.fallen_silent(now_s):
             self._announce(motor, "silent")
-        started = time.perf_counter()
-        self.journal.commit(changes, now_s)
-        if changes:
-            self._metrics.stage["commit"].observe(time.perf_counter() - started)
-        with self._link.burst():
+        if group.due(time.monotonic(), self._link.window, idle=not deliveries):
+            self.settle()
+        else:
+            self.journal.retry(now_s)
             self.memory.outbox.send(self._link)
-            self._link.acknowledge(delivery.token for delivery in deliveries if delivery.token is not None)
         if 0.0 < self._strays_until_s < now_s:
             self._strays_until_s = 0.0
             self._link.unsubscribe(topics.EVERY_ALERT)
         return len(deliveries)
 
+    def settle(self) -> None:
+        """Commit what waits, let alerts leave, acknowledge: an effect leaves the house only once it is durable."""
+        group, self._group = self._group, Group()
+        started = time.perf_counter()
+        self.journal.commit(group.changes, time.monotonic())
+        if group.changes:
+            self._metrics.stage["commit"].observe(time.perf_counter() - started)
+        with self._link.burst():
+            self.memory.outbox.send(self._link)
+            self._link.acknowledge(group.tokens)
+
     def finish(self) -> None:
-        """Commit what is left and close the store."""
-        changes = Changes()
-        now_s = time.monotonic()
-        self._heed_notes(changes, now_s)
-        self.journal.commit(changes, now_s)
+        """Commit what the last moments brought and close the store."""
+        self._heed_notes(self._group.changes, time.monotonic())
+        self.journal.commit(self._group.changes, time.monotonic())
         self.journal.close()
 
     def _handle(self, deliveries: Sequence[Delivery], changes: Changes) -> None:
