@@ -40,6 +40,7 @@ RUN locked /wheels \
 FROM runtime AS edge
 COPY --from=edge-environment /venv /venv
 COPY LICENSE /app/
+COPY deploy/motor /usr/local/bin/
 COPY service /app/service
 # the image exists only if its models answer as they should, with this interpreter and these libraries
 RUN python -m compileall -q --invalidation-mode unchecked-hash /app/service \

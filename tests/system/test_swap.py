@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -266,6 +269,39 @@ def test_a_bundle_is_loaded_by_the_open_inference_protocol_and_only_with_the_tok
     assert call(trusting, "/v2/repository/models/tiny/unload")[0] == 409
     traffic.stop()
     assert traffic.sent_s.keys() == traffic.back_s.keys()
+
+
+def motor(edge: Edge, *words: str) -> tuple[int, str]:
+    """Exit code and output of one ``motor`` command."""
+    own = {**os.environ, "MOTOR_URL": edge.address, "MOTOR_TOKEN": TOKEN}
+    call = [sys.executable, "-m", "service.console", *words]
+    done = subprocess.run(call, cwd=ROOT, env=own, capture_output=True, text=True, timeout=90, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.system
+def test_a_bundle_is_swapped_and_rolled_back_at_the_terminal(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(MOTORTWIN_HTTP_TOKEN=TOKEN, MOTORTWIN_SWAP_SOAK_S="60", MOTORTWIN_SWAP_MIN_READINGS="20").start()
+    press(2, to=trusting.data / "bundles" / "offered" / "mine")
+    traffic = feed(broker.port)
+    code, said = motor(trusting, "models", "swap", "mine")
+    assert code == 0, said
+    wait_until(lambda: trusting.json("/v1/model")["version"] == 2, "the swap", timeout_s=30.0)
+    code, said = motor(trusting, "models", "rollback")
+    assert code == 0, said
+    assert "in use     tiny version 1" in said
+    assert "cancelled" in said
+    press(3, to=trusting.data / "bundles" / "offered" / "third", signed=False)
+    code, said = motor(trusting, "models", "swap", "third", "--wait")
+    assert code != 0
+    assert said.count("\n") == 1
+    assert "signature" in said
+    traffic.stop()
+    assert trusting.json("/v1/model")["version"] == 1
 
 
 @pytest.mark.system
