@@ -9,6 +9,7 @@ slice     one figure of both bundles, paired by motor or recording, with the int
 windows   twin windows that no training draws: recall and false naming by fault, anomaly, severity
 fleet     motors that live through the edge's own core: missed detections, false alarms, lead, life's interval
 recording real recordings, where ``MOTOR_DATA`` has them
+graphs    what the edge runs of a bundle, and the golden vectors of each
 cost      size, and in processes of their own latency and memory (``probe`` is what runs there)
 origin    the candidate trained again by what its manifest says: the same digest, and torch beside ONNX
 report    ``gate.json`` and ``gate.md``

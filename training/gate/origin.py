@@ -12,6 +12,7 @@ import torch
 
 from service import bundle as edge
 from training import bundle
+from training.gate import graphs
 from training.gate.check import Check
 from training.train import Args, train
 
@@ -29,14 +30,9 @@ _ROWS = 64
 
 def golden(folder: Path, models: edge.Bundle) -> Check:
     """The golden vectors' answers are torch's own at export; how far is this machine's runtime from them?"""
-    with np.load(folder / models.manifest.golden.file, allow_pickle=False) as vectors:
-        worst = max(
-            _deviation(
-                models.run(name, {key: vectors[f"{name}.{key}"] for key in graph.inputs}),
-                {key: vectors[f"{name}.{key}"] for key in graph.outputs},
-            )
-            for name, graph in models.manifest.graphs.items()
-        )
+    kept = graphs.vectors(folder, models.manifest)
+    cases = {name: graphs.golden(models.manifest, name, kept) for name in models.manifest.graphs}
+    worst = max(_deviation(models.run(name, feeds), wanted) for name, (feeds, wanted) in cases.items())
     return Check("torch_parity_golden", worst <= TOLERANCE, f"{worst:.2g}", f"<= {TOLERANCE:g}", worst)
 
 
@@ -75,14 +71,16 @@ def arguments_of(manifest: Manifest) -> dict[str, Any]:
 
 
 def _against_torch(modules: bundle.Models, remade: edge.Bundle, part: Windows) -> float:
-    feeds = {"anomaly": bundle.window_feeds(part), "health": bundle.health_feeds(part)}
-    feeds["classifier"] = feeds["anomaly"]
     worst = 0.0
-    for name, spec in remade.manifest.graphs.items():
-        given = {key: np.ascontiguousarray(value[:_ROWS]) for key, value in feeds[name].items()}
-        with torch.no_grad():
-            answers = getattr(modules, name)(*(torch.from_numpy(value) for value in given.values()))
-        wanted = {key: value.numpy() for key, value in zip(spec.outputs, answers, strict=True)}
+    for name in remade.manifest.graphs:
+        feeds = bundle.health_feeds(part) if name == "health" else bundle.window_feeds(part)
+        given = {key: np.ascontiguousarray(value[:_ROWS]) for key, value in feeds.items()}
+        wanted: graphs.Arrays = {}
+        for module in graphs.parts(name):
+            with torch.no_grad():
+                answers = getattr(modules, module)(*(torch.from_numpy(value) for value in given.values()))
+            outputs = remade.manifest.graphs[module].outputs
+            wanted |= {key: value.numpy() for key, value in zip(outputs, answers, strict=True)}
         worst = max(worst, _deviation(remade.run(name, given), wanted))
     return worst
 

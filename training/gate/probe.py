@@ -1,8 +1,8 @@
 """What a bundle costs, in a process of its own without torch: ``python -m training.gate.probe WHAT FOLDER...``.
 
 ``memory FOLDER``: peak resident memory in MiB, with one bundle loaded and run at its largest batch.
-``latency CHAMPION CANDIDATE``: seconds of each run of all three graphs for one motor, both bundles in turn. It is the
-processor's time of all threads: on an idle core that is the latency, and on a busy one it is still the bundle's own.
+``latency CHAMPION CANDIDATE``: seconds of each run, for one motor, of the graphs that the edge runs, both bundles in turn.
+It is the processor's time of all threads: on an idle core that is the latency, on a busy one it is the bundle's own.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ import numpy as np
 
 from service import bundle
 from service.errors import BundleError, InferenceError
+from training.gate import graphs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from numpy.typing import NDArray
+    from collections.abc import Callable
 
     from service.bundle import Bundle
 
@@ -42,7 +41,7 @@ def main(argv: list[str]) -> int:
 
 def _memory(folders: list[Path]) -> dict[str, Any]:
     models = bundle.load(folders[0], prove=False)
-    call = _calls(models, _vectors(folders[0], models), bundle.FULL_BATCH)
+    call = _calls(models, graphs.vectors(folders[0], models.manifest), bundle.FULL_BATCH)
     for _ in range(5):
         call()
     # not getrusage: its peak begins with that of the process this one was forked from
@@ -53,7 +52,7 @@ def _memory(folders: list[Path]) -> dict[str, Any]:
 def _latency(folders: list[Path]) -> dict[str, Any]:
     loaded = [bundle.load(folder, prove=False) for folder in folders]
     # both get the champion's vectors
-    vectors = _vectors(folders[0], loaded[0])
+    vectors = graphs.vectors(folders[0], loaded[0].manifest)
     calls = [_calls(models, vectors, 1) for models in loaded]
     for call in calls:
         for _ in range(WARMING):
@@ -68,17 +67,11 @@ def _latency(folders: list[Path]) -> dict[str, Any]:
     return {"blocks": taken.reshape(len(calls), BLOCKS, REPEATS).tolist()}
 
 
-def _vectors(folder: Path, models: Bundle) -> dict[str, NDArray[np.floating]]:
-    with np.load(folder / models.manifest.golden.file, allow_pickle=False) as vectors:
-        return {name: vectors[name] for name in vectors.files}
-
-
-def _calls(models: Bundle, vectors: Mapping[str, NDArray[np.floating]], rows: int) -> Callable[[], None]:
+def _calls(models: Bundle, vectors: graphs.Arrays, rows: int) -> Callable[[], None]:
     feeds = {
-        name: {
-            key: np.resize(vectors[f"{name}.{key}"], (rows, *vectors[f"{name}.{key}"].shape[1:])) for key in spec.inputs
-        }
-        for name, spec in models.manifest.graphs.items()
+        name: {key: np.resize(value, (rows, *value.shape[1:])) for key, value in given.items()}
+        for name in graphs.running(models.manifest)
+        for given, _ in [graphs.golden(models.manifest, name, vectors)]
     }
 
     def call() -> None:

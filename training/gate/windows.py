@@ -10,6 +10,7 @@ import numpy as np
 from service.contract.faults import Fault
 from training import data
 from training.bundle import window_feeds
+from training.gate import graphs
 from training.gate.slice import summed
 from training.train import DETECTABLE
 
@@ -54,17 +55,17 @@ def digest(sample: list[Windows]) -> str:
 
 
 def answers(models: Bundle, sample: list[Windows], told: Callable[[int], None]) -> Answers:
-    """Both window graphs over all windows; raises ``service.errors.InferenceError``."""
+    """What the edge would learn from all windows; raises ``service.errors.InferenceError``."""
     anomaly, probability, severity = [], [], []
     done = 0
     for part in sample:
         feeds = window_feeds(part)
         for start in range(0, len(part.fs_hz), _ROWS):
             rows = {name: np.ascontiguousarray(value[start : start + _ROWS]) for name, value in feeds.items()}
-            anomaly.append(models.run("anomaly", rows)["anomaly"])
-            named = models.run("classifier", rows)
-            probability.append(named["probability"])
-            severity.append(named["severity"])
+            said = graphs.vibration(models, rows)
+            anomaly.append(said["anomaly"])
+            probability.append(said["probability"])
+            severity.append(said["severity"])
         done += len(part.fs_hz)
         told(done)
     whole = (np.concatenate(columns).astype(np.float64) for columns in (anomaly, probability, severity))
