@@ -1,7 +1,7 @@
 """What a bundle costs, in a process of its own without torch: ``python -m training.gate.probe WHAT FOLDER...``.
 
 ``memory FOLDER``: peak resident memory in MiB, with one bundle loaded and run at its largest batch.
-``latency CHAMPION CANDIDATE``: seconds of each run, for one motor, of the graphs that the edge runs, both bundles in turn.
+``latency CHAMPION CANDIDATE``: seconds of each run for one motor of the graphs that the edge runs, both in turn.
 It is the processor's time of all threads: on an idle core that is the latency, on a busy one it is the bundle's own.
 """
 
