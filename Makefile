@@ -14,7 +14,7 @@ SECONDS ?=
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 TESTS ?= tests
-# What the tests run beside Python, as program:Debian package.
+# What the tests run beside Python, as program:Debian package; installed by root, and by a CI machine with sudo.
 PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus \
   prometheus-alertmanager:prometheus-alertmanager
 ARGS ?=
@@ -59,10 +59,15 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 	run asyncapi  python -m service.contract.asyncapi --check
 	run locks     python -m pytest -q tests/structure/test_locks.py
 	run workflows actionlint
-	run actions   zizmor --offline --quiet .github
-	run scripts   shellcheck .ci/run deploy/{certificates,engine,images,locked,prepare,test-lock} deploy/airgap/{base,release,wheels}
+	run actions   zizmor --offline --quiet --persona auditor .github
+	run policy    python -m pytest -q tests/structure/test_workflows.py
+	run scripts   shellcheck $$(grep -rlE '^#!.*\b(ba)?sh$$' .ci deploy)
 	if [[ -e Dockerfile ]]; then run dockerfile hadolint Dockerfile; fi
 	if (( $${#failed[@]} )); then echo "make check: failed: $${failed[*]}"; exit 1; fi
+
+.PHONY: data
+data: .venv/.stamp ## public recordings from their publishers, checked -> MOTOR_DATA; ARGS=cwru for some
+	@$(FULL) -m training fetch $(ARGS)
 
 .PHONY: train
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
@@ -116,13 +121,15 @@ programs:
 	  command -v "$${pair%%:*}" >/dev/null || missing+=("$${pair#*:}")
 	done
 	if (( ! $${#missing[@]} )); then exit 0; fi
-	if [[ $$(id -u) != 0 ]] || ! command -v apt-get >/dev/null; then
+	root=()
+	if [[ $$(id -u) != 0 && $${CI:-} = true ]] && sudo -n true 2>/dev/null; then root=(sudo -n); fi
+	if [[ $$(id -u) != 0 && -z "$${root[*]}" ]] || ! command -v apt-get >/dev/null; then
 	  echo "missing: install it with 'apt-get install $${missing[*]}', or what your system calls it"; exit 1
 	fi
 	echo "installing $${missing[*]}"
 	mkdir -p build
 	export DEBIAN_FRONTEND=noninteractive
-	{ apt-get update -qq && apt-get install -y -qq "$${missing[@]}"; } >build/apt.log 2>&1 </dev/null \
+	{ "$${root[@]}" apt-get update -qq && "$${root[@]}" apt-get install -y -qq "$${missing[@]}"; } >build/apt.log 2>&1 </dev/null \
 	  || { tail -5 build/apt.log; exit 1; }
 
 .venv-edge/.stamp: $(EDGE_LOCKS)
