@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest, TensorSpec
 from service.contract.signals import NAMEPLATE, OPERATING
 from service.errors import BundleError, InferenceError
-from service.graph import MAX_GRAPH_BYTES, Graph
+from service.graph import MAX_GRAPH_BYTES, Graph, give_memory_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -77,14 +77,26 @@ class Bundle:
         """Loads the graphs; raises ``BundleError``."""
         self.manifest = files.manifest
         self.digest = files.digest
-        self._graphs: dict[GraphName, Graph] = {
-            name: Graph(files.graphs[name], files.manifest.graphs[name], name=files.manifest.graphs[name].file)
-            for name in files.graphs
-        }
+        self._raw = files.graphs
+        self._graphs: dict[GraphName, Graph] = {name: self._loaded(name) for name in files.graphs}
 
     def run(self, graph: GraphName, feeds: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray[np.floating]]:
         """Outputs of one graph by name; raises ``InferenceError``."""
-        return self._graphs[graph].run(feeds)
+        loaded = self._graphs.get(graph)
+        if loaded is None:
+            loaded = self._graphs[graph] = self._loaded(graph)
+        return loaded.run(feeds)
+
+    def spare(self) -> None:
+        """Lets go of the graphs that the merged one answers for, until somebody asks for them by name."""
+        for name in list(self._graphs):
+            if _replaced(self.manifest, name):
+                del self._graphs[name]
+        give_memory_back()
+
+    def _loaded(self, name: GraphName) -> Graph:
+        spec = self.manifest.graphs[name]
+        return Graph(self._raw[name], spec, name=spec.file)
 
 
 def load(folder: Path, *, prove: bool = True) -> Bundle:
@@ -134,13 +146,17 @@ def _checked(content: Callable[[str, int], bytes], signature: bytes | None) -> F
 
 
 def prove_golden(bundle: Bundle, golden: bytes) -> None:
-    """Runs the golden vectors, as a batch and the first of them alone; raises ``BundleError`` on a deviation."""
+    """Runs the golden vectors, as a batch and the first of them alone; raises ``BundleError`` on a deviation.
+
+    A bundle that has passed lets go of the graphs that its merged one answers for.
+    """
     spec = bundle.manifest.golden
     vectors = _unpacked(golden, spec.file)
     for name in bundle.manifest.graphs:
         feeds, wanted = _case(bundle.manifest, name, vectors)
         _compare(bundle, name, feeds, wanted)
         _compare(bundle, name, {k: v[:1] for k, v in feeds.items()}, {k: v[:1] for k, v in wanted.items()})
+    bundle.spare()
 
 
 def prove_batch(bundle: Bundle, golden: bytes) -> float:

@@ -12,6 +12,8 @@ Threads: one inside an operator and none between operators; spinning is off, as 
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -125,6 +127,12 @@ class Graph:
                     f"it takes {expected.dtype}{tuple('batch' if n is None else n for n in expected.shape)}"
                 )
         return batch
+
+
+def give_memory_back() -> None:
+    """Graphs that were dropped leave holes; glibc keeps them, and swap after swap the process would grow."""
+    with contextlib.suppress(AttributeError):  # another C library
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _read(path: Path) -> bytes:

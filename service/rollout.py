@@ -10,8 +10,6 @@ A service that dies during a soak finds that in the ledger when it starts again,
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import logging
 import threading
 import time
@@ -21,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from service import bundle, shadow, swap
 from service.candidate import Candidate, Limits
 from service.errors import BundleError, StoreError
+from service.graph import give_memory_back
 from service.offers import Offer, Offers
 from service.swap import Rules, Shadowed, Swap
 from service.tap import Tap
@@ -95,12 +94,6 @@ class _Way:
     candidate: Candidate | None = None
     old: Models | None = None
     compare_at_s: float = 0.0
-
-
-def _give_memory_back() -> None:
-    """A bundle that was dropped leaves holes; glibc keeps them, and swap after swap the process would grow."""
-    with contextlib.suppress(AttributeError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 class Rollout:
@@ -298,7 +291,7 @@ class Rollout:
         self._say(way)
         self._record(way)
         self._reply(offer, way.swap.phase)
-        _give_memory_back()
+        give_memory_back()
 
     def _record(self, way: _Way) -> None:
         """Write down how it ended and clear up; a broken-off candidate stays where it is, to be tried anew."""

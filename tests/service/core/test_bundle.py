@@ -84,6 +84,18 @@ def test_a_merged_graph_runs_in_the_place_of_the_two_it_merges(
     assert one.told() == other.told() != []
 
 
+def test_a_proven_bundle_holds_what_it_runs_and_loads_the_rest_when_asked(
+    bundle_writer: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = bundle_writer(tmp_path / "b", texts={"vibration": VIBRATION})
+    merged = load(folder)
+    assert set(merged._graphs) == {"vibration", "health"}
+    with np.load(folder / "golden.npz") as vectors:
+        rows = {key.partition(".")[2]: array for key, array in vectors.items() if key.startswith("anomaly.")}
+    wanted = {key: rows.pop(key) for key in ("anomaly", "contribution")}
+    assert np.array_equal(merged.run("anomaly", rows)["anomaly"], wanted["anomaly"])
+
+
 def test_a_merged_graph_that_answers_otherwise_than_the_two_is_refused(
     bundle_writer: Callable[..., Path], tmp_path: Path
 ) -> None:
