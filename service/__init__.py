@@ -40,6 +40,7 @@ voice      health, availability and rejections as they are published
 rejections which refusals are described, which only counted
 store      what must survive a power cut (SQLite, WAL)
 journal    the store, tried until it works
+sparkplug  the edge as a Sparkplug B edge node, its motors as devices
 notices    alerts to people: webhooks, e-mail; queues and threads of their own
 historian  samples, alerts and notes, kept for later (a thread and a file of its own)
 archive    the historian's file: written, thinned, exported

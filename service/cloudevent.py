@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from service.contract.messages import Alert
+from pydantic import ValidationError
 
-CONTENT_TYPE = "application/json"
+from service.contract.messages import Alert
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def context(alert: Alert, node: str) -> dict[str, str]:
@@ -21,3 +23,15 @@ def context(alert: Alert, node: str) -> dict[str, str]:
         "subject": f"{alert.motor}/{alert.condition}",
         "time": dt.datetime.fromtimestamp(alert.ts_s, dt.UTC).isoformat().replace("+00:00", "Z"),
     }
+
+
+def headers(node: str, *, wanted: bool) -> Callable[[bytes], dict[str, str] | None]:
+    """What makes the attributes of an alert message as it waits to be published; None where none go along."""
+
+    def made(payload: bytes) -> dict[str, str] | None:
+        try:
+            return context(Alert.model_validate_json(payload), node) if wanted else None
+        except ValidationError:  # stored by another release
+            return None
+
+    return made

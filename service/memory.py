@@ -13,7 +13,7 @@ from service import monitor
 from service.contract import topics
 from service.errors import CorruptState
 from service.monitor import FleetState, MotorState
-from service.outbox import Outbox
+from service.outbox import Headers, Outbox, no_headers
 from service.registry import Registry
 from service.store import Changes, MotorRow
 
@@ -30,10 +30,10 @@ _log = logging.getLogger(__name__)
 class Memory:
     """What the worker knows; one thread owns it."""
 
-    def __init__(self, configured: Mapping[str, Birth]) -> None:
+    def __init__(self, configured: Mapping[str, Birth], headers: Headers = no_headers) -> None:
         self.state = FleetState()
         self.registry = Registry(configured)
-        self.outbox = Outbox()
+        self.outbox = Outbox(headers)
         self.healths: dict[str, bytes] = {}
         """Each motor's last health message, as it was published."""
         self.heard_ts_s: dict[str, float] = {}

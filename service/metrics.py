@@ -69,6 +69,12 @@ class Metrics:
         )
         self.notices = {form: {result: notices.labels(form, result) for result in NOTICE_RESULTS} for form in FORMATS}
         self.notices_waiting = self._gauge("motortwin_notices_waiting", "Alerts that people have yet to be told.")
+        self.sparkplug = self._counters(
+            "motortwin_sparkplug",
+            "Sparkplug messages sent or lost, rebirths asked for, commands refused.",
+            "result",
+            ("sent", "lost", "rebirth", "refused"),
+        )
         self.batch = Histogram(
             "motortwin_batch_readings", "Readings taken by one step.", buckets=_ROWS, registry=self.registry
         )

@@ -32,7 +32,7 @@ from service.errors import SettingsError
 from service.wire import Delivery, Token
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from paho.mqtt.reasoncodes import ReasonCode
 
@@ -56,9 +56,12 @@ _V311: Literal["3.1.1"] = "3.1.1"
 class Link(threading.Thread):
     """The connection to the broker, kept up for as long as the service lives."""
 
-    def __init__(self, settings: MqttSettings, client_id: str, filters: tuple[str, ...], will: Will) -> None:
+    def __init__(
+        self, settings: MqttSettings, client_id: str, filters: tuple[str, ...], will: Will, *, clean: bool = False
+    ) -> None:
         super().__init__(name="mqtt", daemon=True)
         self._settings = settings
+        self._clean = clean
         self._client_id = client_id
         self._filters = filters
         self._will = will
@@ -107,11 +110,24 @@ class Link(threading.Thread):
         self._listener = listener
         self.start()
 
-    def publish(self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 0, retain: bool = False) -> Token | None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: Literal[0, 1] = 0,
+        retain: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> Token | None:
         """Queue one message; its token at QoS 1, None when there is no connection (nothing is kept for later)."""
         if not self._up:
             return None
-        info = self._client.publish(topic, payload, qos=qos, retain=retain)
+        properties = None
+        if headers is not None and self._protocol == _V5:  # 3.1.1 has no place for them
+            properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+            properties.UserProperty = list(headers.items())
+            properties.ContentType = "application/json"
+        info = self._client.publish(topic, payload, qos=qos, retain=retain, properties=properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return None
         return Token(self._generation, info.mid)
@@ -183,19 +199,14 @@ class Link(threading.Thread):
         self._answered = False
         try:
             self._credentials(client)
+            where = (self._settings.host, self._settings.port, self._settings.keepalive_s)
             if self._protocol == _V5:
                 properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-                properties.SessionExpiryInterval = self._settings.session_expiry_s
+                properties.SessionExpiryInterval = 0 if self._clean else self._settings.session_expiry_s
                 properties.ReceiveMaximum = self._settings.receive_maximum
-                client.connect(
-                    self._settings.host,
-                    self._settings.port,
-                    self._settings.keepalive_s,
-                    clean_start=False,
-                    properties=properties,
-                )
+                client.connect(*where, clean_start=self._clean, properties=properties)
             else:
-                client.connect(self._settings.host, self._settings.port, self._settings.keepalive_s)
+                client.connect(*where)
         except (OSError, ssl.SSLError, SettingsError) as error:
             why = getattr(error, "strerror", None) or error
             self._say(
@@ -276,7 +287,7 @@ class Link(threading.Thread):
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
-            clean_session=None if v5 else False,
+            clean_session=None if v5 else self._clean,
             protocol=paho.MQTTv5 if v5 else paho.MQTTv311,
             reconnect_on_failure=False,
             manual_ack=True,
@@ -307,7 +318,7 @@ class Link(threading.Thread):
         secret = self._settings.secret()
         if self._settings.username is not None or secret is not None:
             client.username_pw_set(self._settings.username or "", secret)
-        client.will_set(self._will.topic, self._will.payload(), qos=1, retain=True)
+        client.will_set(self._will.topic, self._will.payload(), qos=1, retain=self._will.retain)
 
     def _other_protocol(self) -> None:
         if self._settings.protocol == "auto":
@@ -338,10 +349,8 @@ class Link(threading.Thread):
                 self._answered = False
             client.disconnect()
             return
-        if self._protocol == _V5:
-            client.subscribe([(name, SubscribeOptions(qos=1)) for name in self._filters])
-        else:
-            client.subscribe([(name, 1) for name in self._filters])
+        qos: Any = SubscribeOptions(qos=1) if self._protocol == _V5 else 1
+        client.subscribe([(name, qos) for name in self._filters])
         if not flags.session_present:
             # acknowledgements of a session that the broker forgot would name other messages now
             self._session += 1

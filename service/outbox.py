@@ -6,6 +6,7 @@ away for a week costs at most three messages an alert; ``open`` and ``clear`` al
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from service.wire import Token
 
 _IN_FLIGHT = 64
+Headers = Callable[[bytes], Mapping[str, str] | None]
+
+
+def no_headers(_payload: bytes) -> None:
+    """Nothing goes beside a payload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +38,10 @@ class Entry:
 
 
 class Outbox:
-    """Waiting alerts, in order. One thread owns it; ``Store`` keeps its rows."""
+    """Waiting alerts, in order. One thread owns it; ``Store`` keeps its rows. ``headers`` go beside each payload."""
 
-    def __init__(self) -> None:
+    def __init__(self, headers: Headers = no_headers) -> None:
+        self._headers = headers
         self._waiting: dict[int, Entry] = {}
         self._in_flight: dict[Token, int] = {}
         self._refused: set[int] = set()
@@ -87,7 +94,7 @@ class Outbox:
                 return
             if entry.number in busy:
                 continue
-            token = link.publish(entry.topic, entry.payload, qos=1, retain=True)
+            token = link.publish(entry.topic, entry.payload, qos=1, retain=True, headers=self._headers(entry.payload))
             if token is None:
                 return
             self._in_flight[token] = entry.number

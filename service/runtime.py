@@ -8,6 +8,7 @@ rollout        tries new bundles (``service.rollout``); changes which one runs
 watchdog       gives the process up when a step takes too long (``service.watchdog``)
 worker         takes turns (``service.worker``); owns the memory and the store
 historian      writes what the worker hands over (``service.historian``)
+sparkplug      reads ``Live`` and tells Sparkplug hosts, with an mqtt thread of its own
 notices ...    one for each route that alerts take to people (``service.notices``)
 main           the API's event loop; reads ``Live`` and metrics, changes nothing
 =============  ===========================================================================
@@ -36,6 +37,7 @@ from service.metrics import Metrics
 from service.mqtt import Link
 from service.notices.routes import Routes
 from service.rollout import Progress, Rollout, plan_of
+from service.sparkplug.bridge import Bridge
 from service.version import VERSION
 from service.voice import Voice, node_availability
 from service.watchdog import Watchdog, heartbeat
@@ -106,6 +108,8 @@ class Runtime:
             self.notices,
             self.metrics,
         )
+        on = settings.sparkplug.on
+        self._sparkplug = Bridge(settings, self.live, self.metrics, self._model) if on else None
         self._thread = threading.Thread(target=self._work, name="worker", daemon=True)
         self._stopping = threading.Event()
         self._beat_s = time.monotonic()
@@ -122,6 +126,8 @@ class Runtime:
         self._worker.begin()
         self.historian.start()
         self.notices.start()
+        if self._sparkplug is not None:
+            self._sparkplug.start()
         self._beat_s = time.monotonic()
         self._thread.start()
         self._watchdog.start()
@@ -143,6 +149,8 @@ class Runtime:
         self.inbox.wake()
         self._thread.join(_DRAIN_S + _LAST_WORDS_S + 2.0)
         finished = not self._thread.is_alive() and self._crash is None
+        if self._sparkplug is not None:
+            self._sparkplug.stop()
         self._voice.node("offline")
         self.link.close()
         if not self._thread.is_alive():
@@ -175,6 +183,8 @@ class Runtime:
         if self.historian.fault is not None:
             amiss.append(f"no history is kept: {self.historian.fault}")
         amiss.extend(self.notices.faults)
+        if self._sparkplug is not None and self._sparkplug.fault is not None:
+            amiss.append(self._sparkplug.fault)
         refused = self._worker.memory.outbox.refused
         if refused:
             amiss.append(f"the broker refuses {refused} alerts: allow this client to publish them")

@@ -23,6 +23,7 @@ from service.contract.topics import ID_PATTERN
 from service.errors import SettingsError
 from service.homeassistant import HomeAssistantSettings
 from service.notices.options import MailSettings, WebhookSettings
+from service.sparkplug.options import SparkplugSettings
 from service.table import Table as _Table
 from service.table import readable as _readable
 from service.window import Policy
@@ -63,6 +64,7 @@ class MqttSettings(_Table):
         Field(ge=1, le=65_535, description="MQTT 5: unacknowledged readings in flight; the rest waits at the broker"),
     ] = 512
     retry_max_s: Annotated[float, Field(gt=0, le=3600, description="longest wait between two attempts to connect")] = 15
+    cloudevents: Annotated[bool, Field(description="MQTT 5: alerts carry CloudEvents' attributes beside them")] = False
 
     @model_validator(mode="before")
     @classmethod
@@ -297,6 +299,7 @@ class Settings(_Table):
     historian: HistorianSettings = HistorianSettings()
     money: MoneySettings = MoneySettings()
     homeassistant: HomeAssistantSettings = HomeAssistantSettings()
+    sparkplug: SparkplugSettings = SparkplugSettings()
     mail: MailSettings = MailSettings()
     webhooks: dict[Annotated[str, Field(pattern=ID_PATTERN)], WebhookSettings] = Field(default_factory=dict)
     motors: dict[Annotated[str, Field(pattern=ID_PATTERN)], MotorSettings] = Field(default_factory=dict)

@@ -42,10 +42,11 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Will:
-    """What the broker says in our name when we vanish (retained, QoS 1)."""
+    """What the broker says in our name when we vanish (QoS 1); the payload is made anew for each connection."""
 
     topic: str
     payload: Callable[[], bytes]
+    retain: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import ValidationError
 
-from service import monitor
+from service import cloudevent, monitor
 from service.contract import codec, topics
 from service.contract.codec import Refused
 from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
@@ -85,7 +85,8 @@ class Worker:
         self._metrics = metrics
         self._policy = settings.policy.core()
         self._presence = Presence(settings.policy.silence_factor)
-        self.memory = Memory({motor: table.birth(motor) for motor, table in settings.motors.items()})
+        births = {motor: table.birth(motor) for motor, table in settings.motors.items()}
+        self.memory = Memory(births, cloudevent.headers(settings.node, wanted=settings.mqtt.cloudevents))
         self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
         self._group = Group()
         self._welcomed = False
