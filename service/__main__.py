@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.healthcheck:
             return _healthcheck(chosen)
+        if options.try_notices:
+            return _try_notices(chosen)
         _log_to_stderr(chosen.log_level)
         return _self_test(chosen) if options.self_test else _run(chosen)
     except EdgeError as error:
@@ -64,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     modes.add_argument("--show-settings", action="store_true", help="print the settings, secrets hidden, and exit")
     modes.add_argument("--self-test", action="store_true", help="prove bundle and data folder on this machine and exit")
     modes.add_argument("--healthcheck", action="store_true", help="ask the running service whether it is ready")
+    modes.add_argument("--try-notices", action="store_true", help="tell a made-up alert on every route and exit")
     modes.add_argument("--supervise", action="store_true", help="run, and start again whenever it dies")
     modes.add_argument("--version", action="version", version=f"motortwin {VERSION}")
     return parser
@@ -116,6 +119,18 @@ def _self_test(settings: Settings) -> int:
     print(f"data folder: ok, {settings.data_dir}")
     print("self-test: ok")
     return 0
+
+
+def _try_notices(settings: Settings) -> int:
+    """Tell a made-up alert on every route; 0 when every one took it."""
+    from service.notices import routes
+
+    outcomes = list(routes.tried(settings))
+    for route, outcome in outcomes:
+        print(f"{route}: {' '.join(filter(None, (outcome.result, outcome.text)))}")
+    if not outcomes:
+        print("no route is set: see [webhooks.NAME] and [mail]")
+    return 0 if all(outcome.result == "delivered" for _, outcome in outcomes) else 1
 
 
 def _healthcheck(settings: Settings) -> int:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from service.contract.faults import ANOMALY
+from service.contract.messages import Alert
 from service.notices.mail import Mail
 from service.notices.notice import Notice, Origin
 from service.notices.route import Route
 from service.notices.webhook import Webhook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
-    from service.contract.messages import Alert
     from service.live import Live
     from service.metrics import Metrics
+    from service.notices.options import MailSettings, WebhookSettings
+    from service.notices.outcome import Outcome, Teller
     from service.settings import Settings
 
 FOLDER = "notices"
@@ -25,15 +29,10 @@ class Routes:
 
     def __init__(self, settings: Settings, live: Live, metrics: Metrics) -> None:
         self._live = live
-        origin, folder = Origin(settings.node, settings.http.public_url), settings.data_dir / FOLDER
         self._routes = [
-            Route(f"webhook-{name}", options, Webhook(options, origin), folder, metrics.notices[options.format])
-            for name, options in settings.webhooks.items()
+            Route(name, options, teller, settings.data_dir / FOLDER, metrics.notices[form])
+            for name, form, options, teller in _tellers(settings)
         ]
-        if settings.mail.on:
-            self._routes.append(
-                Route("mail", settings.mail, Mail(settings.mail, origin), folder, metrics.notices["mail"])
-            )
 
     @property
     def faults(self) -> list[str]:
@@ -74,3 +73,34 @@ class Routes:
             seen = self._live.motor(alert.motor)
             notices.append(Notice(alert, "" if seen is None else seen.profile.name))
         return notices
+
+
+def tried(settings: Settings) -> Iterator[tuple[str, Outcome]]:
+    """Tell a made-up alert on every route, once and now: each route's name and how that ended."""
+    now_ts_s = time.time()
+    opened = Alert(
+        id=f"trial:{ANOMALY}:{int(1000 * now_ts_s)}",
+        motor="trial",
+        condition=ANOMALY,
+        state="open",
+        revision=0,
+        opened_ts_s=now_ts_s,
+        ts_s=now_ts_s,
+        reason="This is a trial of the way that alerts take. No motor is concerned.",
+        model="0" * 12,
+    )
+    ended = opened.model_copy(update={"state": "clear", "revision": 1})
+    for name, form, _, teller in _tellers(settings):
+        outcome = teller.tell([Notice(opened, "Trial")])
+        if form == "alertmanager" and outcome.result == "delivered":
+            outcome = teller.tell([Notice(ended, "Trial")])
+        yield f"{name} ({teller.place})", outcome
+
+
+def _tellers(settings: Settings) -> Iterator[tuple[str, str, WebhookSettings | MailSettings, Teller]]:
+    """Name, format, settings and teller of every route."""
+    origin = Origin(settings.node, settings.http.public_url)
+    for name, options in settings.webhooks.items():
+        yield f"webhook-{name}", options.format, options, Webhook(options, origin)
+    if settings.mail.on:
+        yield "mail", "mail", settings.mail, Mail(settings.mail, origin)

@@ -95,6 +95,16 @@ def test_the_page_shows_both_motors_in_a_browser(stack, browser, kept: Path, eve
     assert browser.log() == []
 
 
+def test_the_edge_is_asked_at_its_own_terminal(stack, eventually: Callable[..., Any]) -> None:
+    eventually("both motors", lambda: set(stack.motors()) == {stack.failing, stack.healthy}, within_s=30.0)
+    told = json.loads(stack.inside("edge", "motor", "status", "--json").stdout)
+    assert {motor["motor"] for motor in told["motors"]} == {stack.failing, stack.healthy}
+    looked = stack.inside("edge", "motor", "doctor", "--json")
+    found = {one["about"]: one["verdict"] for one in json.loads(looked.stdout)}
+    assert {about for about, verdict in found.items() if verdict == "fail"} == set(), looked.stdout
+    assert {found[about] for about in ("settings", "broker", "disk", "bundle")} <= {"ok", "warn"}
+
+
 def test_the_edge_comes_back_from_a_kill_and_remembers(stack, listener, eventually: Callable[..., Any]) -> None:
     eventually("an alert", lambda: stack.motors() and _alerts_open(stack), within_s=2 * stack.life_s)
     before = stack.container("edge")["RestartCount"]

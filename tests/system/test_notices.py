@@ -147,6 +147,22 @@ def test_a_real_alertmanager_shows_the_alert_and_its_end(
         process.wait(10)
 
 
+def test_every_route_can_be_tried_before_it_is_needed(edge: Edge, receiver: Receiver, tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{free_port()}/"
+    text = f'[webhooks.a]\nurl = "{receiver.url}"\nformat = "slack"\n[webhooks.b]\nurl = "{away}"\n'
+    configured(edge, tmp_path, text)
+    call = [sys.executable, "-m", "service", *edge.arguments, "--try-notices"]
+    done = subprocess.run(call, cwd=ROOT, env=edge.environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0] == "webhook-a (localhost): delivered"
+    assert done.stdout.splitlines()[1].startswith("webhook-b (127.0.0.1): failed does not answer")
+    assert "No motor is concerned" in receiver.got[0].body.decode()
+    receiver.answers = [(403, {})]
+    configured(edge, tmp_path, text.partition("[webhooks.b]")[0])
+    done = subprocess.run(call, cwd=ROOT, env=edge.environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "webhook-a (localhost): refused answers 403: <b>not today</b>\n")
+
+
 def test_home_assistant_finds_a_motor_reads_its_topics_and_forgets_it_when_it_retires(
     edge: Edge, watcher: Watcher, reading: Callable[..., Reading]
 ) -> None:

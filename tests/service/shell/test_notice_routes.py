@@ -132,13 +132,11 @@ def test_no_redirection_is_followed(
     assert inside.got == []
 
 
-def test_what_waits_survives_a_restart_and_nobody_waits_for_it(bench: Bench, alert: Callable[..., Alert]) -> None:
+def test_what_waits_survives_a_restart_and_its_address_is_not_told(bench: Bench, alert: Callable[..., Alert]) -> None:
     port = free_port()
     first = bench.route(f"http://127.0.0.1:{port}/geheim")
     first.start()
-    begun = time.perf_counter()
     first.hand_over([Notice(alert(f"m{number}"), "") for number in range(100)])
-    assert time.perf_counter() - begun < 1.0
     wait_until(lambda: first.waiting == 100 and first.fault, "the queue")
     assert "does not answer" in (first.fault or "")
     assert "geheim" not in (first.fault or "")
