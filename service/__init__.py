@@ -47,7 +47,7 @@ archive    the historian's file: written, thinned, exported
 vibration  windows as people look at them: RMS values, spectra, the last one of each motor
 money      what stops cost, from alerts and notes
 live       what pages and programs see
-api        FastAPI: live/ready, motors, alerts, metrics, live stream, the web page
+api        FastAPI: live/ready, motors, alerts, metrics, live stream, Open Inference Protocol, the web page
 console    ``motor``, the edge at the terminal: the API's client
 metrics    every Prometheus metric
 table      what the tables of the settings are made of

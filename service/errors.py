@@ -19,6 +19,10 @@ class BundleError(EdgeError):
     """A model bundle that this machine does not trust: incomplete, altered, misfit or failing its golden vectors."""
 
 
+class NotOffered(BundleError):  # noqa: N818 - named after what was found
+    """Nobody offers a bundle of this name."""
+
+
 class InferenceError(EdgeError):
     """A graph refused its input, failed, or answered with numbers that mean nothing."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from service import bundle
 from service.contract.topics import is_id
-from service.errors import BundleError, EdgeError
+from service.errors import BundleError, EdgeError, NotOffered
 from service.incoming import Incoming
 from service.ledger import Entry, name_of
 
@@ -94,7 +94,7 @@ class Offers:
     def _asked(self, name: str, asked: Future[str], running: Entry) -> Offer:
         folder = self._ledger.offered / name
         if not is_id(name) or not folder.is_dir():
-            raise BundleError(f"no bundle is offered as {name[:64]!r}; put its whole folder into {folder.parent}")
+            raise NotOffered(f"no bundle is offered as {name[:64]!r}; put its whole folder into {folder.parent}")
         files, entry = self._verified(folder)
         self._check_rank(entry, running)
         return Offer(folder, files, entry, asked)

@@ -15,6 +15,11 @@ def answer(document: Any, status: int = 200) -> Response:
     return Response(to_json(document), status, media_type="application/json", headers={"cache-control": "no-store"})
 
 
+def mistake(status: int, text: str) -> Response:
+    """An error in the form of the Open Inference Protocol."""
+    return answer({"error": text}, status)
+
+
 def unknown_motor() -> Response:
     """Nobody has introduced a motor of this id."""
     remedy = "publish a retained birth message for it, or add it to the edge's TOML"

@@ -38,7 +38,9 @@ FromTs = Annotated[float | None, Query(alias="from", ge=-1e12, le=1e12, allow_in
 ToTs = Annotated[float | None, Query(alias="to", ge=-1e12, le=1e12, allow_inf_nan=False, description="Unix s")]
 Step = Annotated[float | None, Query(gt=0, le=1e9, allow_inf_nan=False, description="seconds a point")]
 _UNKEPT: dict[int | str, dict[str, Any]] = {503: {"model": documents.Failure}}
-_CHANGING: dict[int | str, dict[str, Any]] = {status: {"model": documents.Failure} for status in (401, 403, 404, 503)}
+_CHANGING: dict[int | str, dict[str, Any]] = {
+    status: {"model": documents.Failure} for status in (400, 401, 403, 404, 503)
+}
 
 
 def add(app: FastAPI, runtime: Runtime) -> None:

@@ -16,9 +16,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from service.api import access
-from service.api.answers import answer
+from service.api.answers import answer, mistake
+from service.api.inference import Mistake
 from service.contract.topics import ID_PATTERN
-from service.errors import EdgeError
+from service.errors import EdgeError, NotOffered
 from service.swap import ENDINGS
 
 if TYPE_CHECKING:
@@ -43,35 +44,19 @@ class Indexed(BaseModel):
     reason: str
 
 
-class Mistake(BaseModel):
-    """The protocol's error."""
-
-    model_config = ConfigDict(frozen=True)
-
-    error: str
-
-
 def add(app: FastAPI, runtime: Runtime) -> None:
     """Declare the routes."""
     _index(app, runtime)
     rollout = runtime.rollout
     refused: dict[int | str, dict[str, object]] = {
-        status: {"model": Mistake} for status in (400, 401, 403, 409, 503, 504)
+        status: {"model": Mistake} for status in (400, 401, 403, 404, 409, 503, 504)
     }
 
     def load(name: BundleName, authorization: Authorization = None) -> Response:
         denied = _denied(authorization, runtime)
         if denied is not None:
             return denied
-        if runtime.rollout.fault is not None:
-            return _mistake(503, runtime.rollout.fault)
-        try:
-            phase = rollout.request(name).result(runtime.settings.swap.trial_s + _GRACE_S)
-        except EdgeError as error:
-            return _mistake(400, str(error))
-        except Late:
-            return _mistake(504, "another bundle is on its way; see GET /v1/model and ask again")
-        return _mistake(409, "the trial was broken off") if phase in ENDINGS else Response(status_code=200)
+        return _tried(runtime, name)
 
     def unload(name: BundleName, authorization: Authorization = None) -> Response:
         denied = _denied(authorization, runtime)
@@ -79,7 +64,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             return denied
         told = rollout.progress
         if told is None or told.name != name or not rollout.call_off():
-            return _mistake(409, f"no bundle {name} is on its way; the one that runs is replaced, never unloaded")
+            return mistake(409, f"no bundle {name} is on its way; the one that runs is replaced, never unloaded")
         return Response(status_code=200)
 
     for act, method in itertools.product((load, unload), ("POST", "PUT")):
@@ -91,6 +76,21 @@ def add(app: FastAPI, runtime: Runtime) -> None:
             responses=refused,
             operation_id=f"{act.__name__}_by_{method.lower()}",
         )
+
+
+def _tried(runtime: Runtime, name: str) -> Response:
+    """Waits for a bundle's trial."""
+    if runtime.rollout.fault is not None:
+        return mistake(503, runtime.rollout.fault)
+    try:
+        phase = runtime.rollout.request(name).result(runtime.settings.swap.trial_s + _GRACE_S)
+    except NotOffered as error:
+        return mistake(404, str(error))
+    except EdgeError as error:
+        return mistake(400, str(error))
+    except Late:
+        return mistake(504, "another bundle is on its way; see GET /v1/model and ask again")
+    return mistake(409, "the trial was broken off") if phase in ENDINGS else Response(status_code=200)
 
 
 def _index(app: FastAPI, runtime: Runtime) -> None:
@@ -111,10 +111,6 @@ def _denied(authorization: str | None, runtime: Runtime) -> Response | None:
     if denied is None:
         return None
     problem = json.loads(bytes(denied.body))["error"]
-    mistake = _mistake(denied.status_code, f"{problem['message']}; {problem['remedy']}")
-    mistake.headers.update({k: v for k, v in denied.headers.items() if k == "www-authenticate"})
-    return mistake
-
-
-def _mistake(status: int, text: str) -> Response:
-    return answer(Mistake(error=text).model_dump(), status)
+    told = mistake(denied.status_code, f"{problem['message']}; {problem['remedy']}")
+    told.headers.update({k: v for k, v in denied.headers.items() if k == "www-authenticate"})
+    return told

@@ -11,12 +11,13 @@ from fastapi import FastAPI, Header
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from service import metrics, vibration
-from service.api import documents, past, repository
-from service.api.answers import answer, unknown_motor
-from service.api.shield import Shield, failure
+from service.api import documents, inference, past, repository
+from service.api.answers import answer, mistake, unknown_motor
+from service.api.shield import Shield, failure, is_protocol
 from service.api.stream import Streams
 from service.version import VERSION
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from service.runtime import Runtime
 
 PAGE = Path(__file__).parent.parent / "page"
-_CODES = {404: "not_found", 405: "method_not_allowed"}
+_CODES = {400: "malformed", 404: "not_found", 405: "method_not_allowed"}
 _REMEDIES = {
+    400: "send JSON as /openapi.json describes it",
     404: "see /openapi.json for what there is",
     405: "see /openapi.json for what this address takes",
 }
@@ -50,6 +52,7 @@ def create(runtime: Runtime) -> FastAPI:
     _fleet(app, runtime, streams)
     past.add(app, runtime)
     repository.add(app, runtime)
+    inference.add(app, runtime)
 
     @app.get("/metrics", include_in_schema=False)
     def exposition() -> Response:
@@ -65,20 +68,37 @@ def create(runtime: Runtime) -> FastAPI:
 
 def _errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
-    async def refused(_request: Request, error: HTTPException) -> Response:
+    async def refused(request: Request, error: HTTPException) -> Response:
         status = error.status_code
         remedy = _REMEDIES.get(status, "correct the request")
-        return failure(status, _CODES.get(status, f"http_{status}"), str(error.detail), remedy)
+        if is_protocol(request.url.path):
+            told = mistake(status, f"{error.detail}; {remedy}")
+        else:
+            told = failure(status, _CODES.get(status, f"http_{status}"), str(error.detail), remedy)
+        if status == 405:
+            told.headers["allow"] = ", ".join(_allowed(app, request))
+        return told
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(_request: Request, error: RequestValidationError) -> Response:
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
+        if is_protocol(request.url.path):
+            status = 404 if where == "path.model" else 400
+            return mistake(status, f"{where}: {first['msg']}; see /openapi.json for types and ranges")
         return failure(422, "invalid", f"{where}: {first['msg']}", "see /openapi.json for types and ranges")
 
     @app.exception_handler(Exception)
-    async def broken(_request: Request, _error: Exception) -> Response:
+    async def broken(request: Request, _error: Exception) -> Response:
+        if is_protocol(request.url.path):
+            return mistake(500, "the service failed on this request; report it, the log holds the cause")
         return failure(500, "internal", "the service failed on this request", "report it; the log holds the cause")
+
+
+def _allowed(app: FastAPI, request: Request) -> list[str]:
+    """What an address takes; a route of its own for each method would name only its own."""
+    here = (route for route in app.routes if isinstance(route, Route) and route.path_regex.match(request.url.path))
+    return sorted({method for route in here for method in route.methods or ()})
 
 
 def _health(app: FastAPI, runtime: Runtime) -> None:

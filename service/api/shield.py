@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import MutableHeaders
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY_BYTES = 65_536
+MAX_TENSOR_BYTES = 4 * 2**20
+"""Of an inference: a full batch of windows, as text."""
 _HEADERS = {
     "content-security-policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
     "object-src 'none'",
@@ -23,6 +26,11 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }
+
+
+def is_protocol(path: str) -> bool:
+    """Whether an address belongs to the Open Inference Protocol, whose errors have a form of their own."""
+    return path == "/v2" or path.startswith("/v2/")
 
 
 def failure(status: int, code: str, message: str, remedy: str) -> Response:
@@ -50,9 +58,9 @@ class Shield:
                     headers.setdefault(name, value)
             await send(message)
 
-        if _declared(scope) > MAX_BODY_BYTES:
-            answer = failure(413, "too_large", f"the body exceeds {MAX_BODY_BYTES} bytes", "send less at once")
-            await answer(scope, receive, send_shielded)
+        limit = MAX_TENSOR_BYTES if scope["path"].startswith("/v2/models/") else MAX_BODY_BYTES
+        if _declared(scope, limit) > limit:
+            await _too_large(scope["path"], limit)(scope, receive, send_shielded)
             return
         read = 0
 
@@ -60,15 +68,22 @@ class Shield:
             nonlocal read
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY_BYTES:  # chunked and longer than allowed: to the application the client has left
+            if read > limit:  # chunked and longer than allowed: to the application the client has left
                 return {"type": "http.disconnect"}
             return message
 
         await self._app(scope, receive_limited, send_shielded)
 
 
-def _declared(scope: Scope) -> int:
+def _too_large(path: str, limit: int) -> Response:
+    text = f"the body exceeds {limit} bytes"
+    if is_protocol(path):
+        return Response(json.dumps({"error": f"{text}; send less at once"}), 413, media_type="application/json")
+    return failure(413, "too_large", text, "send less at once")
+
+
+def _declared(scope: Scope, limit: int) -> int:
     for name, value in scope["headers"]:
         if name == b"content-length":
-            return int(value) if value.isdigit() else MAX_BODY_BYTES + 1
+            return int(value) if value.isdigit() else limit + 1
     return 0
