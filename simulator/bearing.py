@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+TWO_PI = 2.0 * np.pi
+GOLDEN = 0.5 * (np.sqrt(5.0) - 1.0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contact:
     """How one bearing rolls and hits. Scalars or shape ``(n,)``."""
@@ -29,6 +33,27 @@ class Contact:
     )
     jitter: Values = parameter(
         0.01, "1", limits=(0.0, 0.05), spread=(0.002, 0.02), source="Randall and Antoni 2011: 1-2 % an interval"
+    )
+    pocket_play: Values = parameter(
+        0.0,
+        "1",
+        limits=(0.0, 0.2),
+        source="RMS by which elements sit off their even places in the cage, over their distance; 0.5 mm in 12 mm",
+    )
+    ball_scatter: Values = parameter(
+        0.0,
+        "1",
+        limits=(0.0, 1.5),
+        source="log-normal scatter of strike heights from element to element, ISO 3290 grades",
+    )
+    ball_pattern: Values = parameter(
+        0.0, "1", limits=(0.0, 1.0), source="which elements are early, late, light and heavy; any number"
+    )
+    floor_memory: Values = parameter(
+        0.0,
+        "1",
+        limits=(0.0, 1.0),
+        source="how far a spall's floor is the same at every pass; it is as long as it does not grow",
     )
     zone_extent: Values = parameter(
         0.5, "1", limits=(0.1, 2.0), spread=(0.3, 0.9), source="Harris ch. 7, load distribution factor epsilon"
@@ -90,6 +115,34 @@ def train(
     return times, times < duration_s[:, None]
 
 
+def by_element(
+    rng: np.random.Generator, times: NDArray[np.float64], rate_hz: Values, orders: Values, contact: Contact
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | float]:
+    """Arrivals as single rolling elements make them: early or late, light or heavy, alike at every turn of the cage.
+
+    What repeats with the cage leaves sharp lines (at the defect's rate and FTF beside it) where slip smears.
+
+    Args:
+        rng: which element comes first; not drawn from where all are alike.
+        times: even arrivals in s, ``(b, k)``.
+        rate_hz: strike rate, ``(b,)``.
+        orders: ``(b, 4)``.
+        contact: ``(b,)``.
+
+    Returns:
+        times in s and a factor on the strikes' heights, ``(b, k)``, or 1.0 for all.
+    """
+    if not (contact.pocket_play.any() or contact.ball_scatter.any()):
+        return times, 1.0
+    elements = np.rint(orders[:, 2] / orders[:, 0])[:, None]
+    which = (np.arange(times.shape[1]) + np.floor(rng.random((len(times), 1)) * elements)) % elements
+    # Turns by the golden ratio: as uneven as chance, of unit RMS, and the same on every occasion.
+    turns = which * GOLDEN + contact.ball_pattern[:, None]
+    late, heavy = (np.sqrt(2.0) * np.cos(TWO_PI * part) for part in (turns, turns * 1.7))
+    times = times + contact.pocket_play[:, None] * late / rate_hz[:, None]
+    return times, np.exp(contact.ball_scatter[:, None] * heavy)
+
+
 def load_zone(angle_rad: NDArray[np.float64], contact: Contact) -> NDArray[np.float64]:
     """Weight of a strike ``angle_rad`` away from the load line: 1 in it, 1 - zone_depth outside the zone; ``(b, k)``.
 
@@ -130,12 +183,15 @@ def spalled(
     length_s = (contact.spall_share * severity / rate_hz)[at]
     share = np.empty((parts, count))
     share[0], share[1] = 1.0, 0.0  # exit, entry
-    share[2:] = rng.random((ROUGH_IMPACTS, count))
+    memory = contact.floor_memory[at]
+    same = (0.5 + GOLDEN * np.arange(ROUGH_IMPACTS))[:, None] % 1.0
+    share[2:] = (1.0 - memory) * rng.random((ROUGH_IMPACTS, count)) + memory * same
     size = np.empty((parts, count))
     size[0] = 1.0
     # The ball unloads softly on entry: weaker and of opposite sign.
     size[1] = -0.35 * (contact.spall_share[at] > 0.02)
-    size[2:] = contact.roughness[at] * rng.standard_normal((ROUGH_IMPACTS, count))
+    random = np.sqrt(1.0 - memory**2) * rng.standard_normal((ROUGH_IMPACTS, count))
+    size[2:] = contact.roughness[at] * (random + memory * np.sqrt(2.0) * np.cos(TWO_PI * same))
     return Strikes(
         np.tile(rows[at], parts),
         (times[at, which] + share * length_s).ravel(),

@@ -7,6 +7,7 @@ method of moments, McFadden, Econometrica 57 (1989) 995-1026; the same random nu
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from simulator import preset, spectrum
 from simulator.resemblance import features
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,9 +24,16 @@ if TYPE_CHECKING:
     from simulator.preset import Preset, Specimen
 
 WINDOW = 4096
-KNOTS = 129
-DRAWS = 60
-STEPS = 200
+LONG = 16_384
+"""Windows of the spectra; their lines resolve FTF."""
+
+FLOOR_QUANTILE = 0.2
+MOST_NOISE = 0.98
+"""Largest share of the power at a knot that is noise."""
+
+KNOTS = 257
+OFFSPRING = 14
+GENERATIONS = 50
 TRIED = 7
 """Twin's windows per recording in the search."""
 
@@ -50,14 +58,19 @@ class Habit(NamedTuple):
 
 
 COMMON = (
-    Habit("noise_share_low", -4.0, 4.0, -0.5),
-    Habit("noise_share_high", -4.0, 4.0, -0.5),
-    Habit("jitter", 0.001, 0.05, 0.008),
+    Habit("noise_db_low", -15.0, 12.0, -3.0),
+    Habit("noise_db_high", -15.0, 12.0, -3.0),
+    Habit("jitter", 0.0, 0.03, 0.003),
+    Habit("pocket_play", 0.0, 0.1, 0.02),
+    Habit("ball_scatter", 0.0, 1.0, 0.15),
+    Habit("ball_pattern", 0.0, 1.0, 0.5),
+    Habit("floor_memory", 0.0, 1.0, 0.7),
     Habit("zone_extent", 0.3, 1.5, 0.6),
     Habit("zone_depth", 0.0, 1.0, 0.5),
     Habit("height_scatter", 0.02, 1.3, 0.25),
     Habit("spall_share", 0.0, 0.3, 0.06),
     Habit("roughness", 0.0, 2.0, 0.4),
+    Habit("dispersion_s", 0.0, 0.03, 0.002),
     Habit("shaft_modulation", 0.0, 0.7, 0.05),
     Habit("impact_scatter", 0.0, 0.7, 0.06),
     Habit("spectrum_scatter", 0.0, 0.7, 0.08),
@@ -67,7 +80,19 @@ OWN: dict[str, tuple[Habit, ...]] = {
     "outer_race": (Habit("rotor_modulation", 0.0, 0.9, 0.2),),
     "ball": (Habit("wander", 0.0, 1.0, 0.4), Habit("race_ratio", 0.0, 1.0, 0.6)),
 }
-CONTACT = ("jitter", "zone_extent", "zone_depth", "height_scatter", "spall_share", "roughness", "race_ratio")
+CONTACT = (
+    "jitter",
+    "pocket_play",
+    "ball_scatter",
+    "ball_pattern",
+    "floor_memory",
+    "zone_extent",
+    "zone_depth",
+    "height_scatter",
+    "spall_share",
+    "roughness",
+    "race_ratio",
+)
 EFFECT = ("rotor_modulation", "wander")
 
 
@@ -85,7 +110,7 @@ def specimen(
 ) -> Specimen:
     """The specimen whose windows resemble the samples' most by ``resemblance.FEATURES``."""
     habits = COMMON + OWN[fault]
-    power = density([sample.accel_m_s2 for sample in samples])
+    power, floor = density([sample.accel_m_s2 for sample in samples])
     slip = mean_slip(samples, rig.fs_hz, defect_order)
     real = np.concatenate(
         [described(cut(s.accel_m_s2, per_sample), rig.fs_hz, s.speed_rpm, defect_order) for s in samples]
@@ -93,7 +118,7 @@ def specimen(
 
     def made(at: NDArray[np.float64]) -> Specimen:
         value = {h.name: float(h.low + (h.high - h.low) * u) for h, u in zip(habits, at, strict=True)}
-        return _specimen(rig, fault, size_in, position, severity, power, slip, value)
+        return _specimen(rig, fault, size_in, position, severity, power, floor, slip, value)
 
     def distance(at: NDArray[np.float64]) -> float:
         trial = made(at)
@@ -110,23 +135,47 @@ def specimen(
         )
         return _apart(real, twin)
 
-    rng = np.random.default_rng(seed)
     start = np.array([(h.first - h.low) / (h.high - h.low) for h in habits])
-    trials = [
-        np.clip(start + spread * rng.standard_normal(start.size), 0.0, 1.0) for spread in np.linspace(0, 0.4, DRAWS)
-    ]
-    best, least, reach = min(((trial, distance(trial), 0.12) for trial in trials), key=lambda item: item[1])
-    # One-in-five rule: the reach follows success (Rechenberg 1973).
-    for _ in range(STEPS):
-        mask = rng.random(start.size) < 0.4
-        trial = np.clip(best + reach * mask * rng.standard_normal(start.size), 0.0, 1.0)
-        score = distance(trial)
-        if score < least:
-            best, least = trial, score
-            reach = min(0.4, reach * 1.5)
-        else:
-            reach = max(0.02, reach * 0.91)
-    return made(best)
+    return made(search(distance, start, np.random.default_rng(seed)))
+
+
+def search(
+    distance: Callable[[NDArray[np.float64]], float], start: NDArray[np.float64], rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Where in the unit cube a noisy function is least: evolution with an adapting covariance.
+
+    The best half of every generation moves mean and covariance, the path of the mean the reach (Hansen, The CMA
+    evolution strategy: a tutorial, arXiv 1604.00772, with rank-one and rank-mu updates).
+    """
+    n = start.size
+    half = OFFSPRING // 2
+    weight = np.log(half + 0.5) - np.log(np.arange(1, half + 1))
+    weight /= weight.sum()
+    mu = 1.0 / float(np.sum(weight**2))
+    c_s, c_c = (mu + 2.0) / (n + mu + 5.0), 4.0 / (n + 4.0)
+    c_1, c_mu = 2.0 / ((n + 1.3) ** 2 + mu), min(0.5, 2.0 * (mu - 2.0 + 1.0 / mu) / ((n + 2.0) ** 2 + mu))
+    damping = 1.0 + c_s
+    expected = np.sqrt(n) * (1.0 - 1.0 / (4.0 * n))
+    mean, C, reach = start.copy(), np.eye(n), 0.2
+    p_s, p_c = np.zeros(n), np.zeros(n)
+    best, least = start, distance(start)
+    for _ in range(GENERATIONS):
+        size, turn = np.linalg.eigh(C)
+        root = np.sqrt(np.maximum(size, 1e-12))
+        steps = (rng.standard_normal((OFFSPRING, n)) * root) @ turn.T
+        trials = np.clip(mean + reach * steps, 0.0, 1.0)
+        scores = np.array([distance(trial) for trial in trials])
+        order = np.argsort(scores)
+        if scores[order[0]] < least:
+            best, least = trials[order[0]], float(scores[order[0]])
+        chosen = (trials[order[:half]] - mean) / reach
+        move = weight @ chosen
+        mean = mean + reach * move
+        p_s = (1.0 - c_s) * p_s + np.sqrt(c_s * (2.0 - c_s) * mu) * (turn @ ((turn.T @ move) / root))
+        p_c = (1.0 - c_c) * p_c + np.sqrt(c_c * (2.0 - c_c) * mu) * move
+        C = (1.0 - c_1 - c_mu) * C + c_1 * np.outer(p_c, p_c) + c_mu * (chosen.T * weight) @ chosen
+        reach = float(np.clip(reach * np.exp(c_s / damping * (np.linalg.norm(p_s) / expected - 1.0)), 0.01, 0.5))
+    return best
 
 
 def cut(x: NDArray[np.float32], count: int) -> NDArray[np.float32]:
@@ -134,20 +183,34 @@ def cut(x: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.stack([x[s : s + WINDOW] for s in np.linspace(0, x.size - WINDOW, count).astype(int)])
 
 
-def density(recordings: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Mean power at ``KNOTS`` even frequencies from 0 to half the rate, in (m/s^2)^2; sums to the mean square."""
-    total = np.zeros(WINDOW // 2 + 1)
+def density(recordings: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean power at ``KNOTS`` even frequencies from 0 to half the rate, in (m/s^2)^2, and how much of it is floor.
+
+    The power sums to the mean square. The floor is what lies between the lines of whatever repeats, from the lower
+    quantile of long spectra; chance in the impacts is part of it.
+    """
+    total, floor = np.zeros(KNOTS), np.zeros(KNOTS)
     for x in recordings:
-        pieces = np.lib.stride_tricks.sliding_window_view(x - x.mean(), WINDOW)[:: WINDOW // 2]
-        lines = np.abs(np.fft.rfft(pieces * np.hanning(WINDOW))) ** 2
-        total += lines.mean(axis=0) / (0.375 * WINDOW**2 / 2.0) / len(recordings)
-    at = np.linspace(0.0, KNOTS - 1.0, total.size)
-    low = np.minimum(at.astype(int), KNOTS - 2)
-    part = at - low
-    shared = np.zeros(KNOTS)
-    np.add.at(shared, low, (1.0 - part) * total)
-    np.add.at(shared, low + 1, part * total)
-    return shared + 1e-9 * float(shared.sum())
+        pieces = np.lib.stride_tricks.sliding_window_view(x - x.mean(), LONG)[:: LONG // 2]
+        lines = (np.abs(np.fft.rfft(pieces * np.hanning(LONG))) ** 2).mean(axis=0) / (0.375 * LONG**2 / 2.0)
+        between = np.empty(KNOTS)
+        near = lines.size // (KNOTS - 1)
+        for knot in range(KNOTS):
+            middle = knot * near
+            around = lines[max(middle - near, 0) : middle + near + 1]
+            between[knot] = np.quantile(around, FLOOR_QUANTILE)
+        at = np.linspace(0.0, KNOTS - 1.0, lines.size)
+        floor += np.interp(at, np.arange(KNOTS), between) @ _shares(lines.size) / len(recordings)
+        total += lines @ _shares(lines.size) / len(recordings)
+    total += 1e-9 * float(total.sum())
+    return total, np.minimum(floor, total)
+
+
+@cache
+def _shares(lines: int) -> NDArray[np.float64]:
+    """How a line's power is shared by its two neighbouring knots, ``(lines, KNOTS)``."""
+    at = np.linspace(0.0, KNOTS - 1.0, lines)
+    return np.maximum(1.0 - np.abs(at[:, None] - np.arange(KNOTS)), 0.0)
 
 
 def mean_slip(samples: Sequence[Sample], fs_hz: float, defect_order: float) -> float:
@@ -170,13 +233,14 @@ def _specimen(
     position: str,
     severity: float,
     power: NDArray[np.float64],
+    floor: NDArray[np.float64],
     slip: float,
     value: dict[str, float],
 ) -> Specimen:
     along = np.linspace(0.0, 1.0, KNOTS)
-    logit = value["noise_share_low"] * (1.0 - along) + value["noise_share_high"] * along
-    share = 1.0 / (1.0 + np.exp(-logit))
-    noise, impact = power * share, power * (1.0 - share)
+    gain_db = value["noise_db_low"] * (1.0 - along) + value["noise_db_high"] * along
+    noise = np.minimum(floor * 10.0 ** (gain_db / 10.0), MOST_NOISE * power)
+    impact = power - noise
     common = {
         "fault": fault,
         "size_in": size_in,
@@ -186,6 +250,7 @@ def _specimen(
         "shaft_modulation": value["shaft_modulation"],
         "contact": {name: value[name] for name in CONTACT if name in value} | {"mean_slip": slip},
         "effect": {name: value[name] for name in EFFECT if name in value},
+        "dispersion_s": value["dispersion_s"],
         "impact_scatter": value["impact_scatter"],
         "spectrum_scatter": value["spectrum_scatter"],
         "impact_db": tuple(10.0 * np.log10(impact / impact.max())),

@@ -86,13 +86,26 @@ class Path:
         return cls(fs_hz, samples, impact, _coloured(H, f_hz, background, ripples, length))
 
     @classmethod
-    def identified(cls, fs_hz: Values, samples: int, impact: NDArray[np.float64], noise: NDArray[np.float64]) -> Self:
-        """Paths by amplitude over even frequencies from 0 to half the rate, both ``(n, k)``; any scale."""
+    def identified(
+        cls,
+        fs_hz: Values,
+        samples: int,
+        impact: NDArray[np.float64],
+        noise: NDArray[np.float64],
+        dispersion_s: float = 0.0,
+    ) -> Self:
+        """Paths by amplitude over even frequencies from 0 to half the rate, both ``(n, k)``; any scale.
+
+        With ``dispersion_s`` the lowest frequency comes so much later than the highest: long bending waves are slow
+        (Cremer, Heckl and Petersson, Structure-Borne Sound, 3rd ed., ch. 3), and reach the sensor along many ways.
+        """
         length = padded(samples)
         at = np.linspace(0.0, 1.0, length // 2 + 1)
         knots = np.linspace(0.0, 1.0, impact.shape[1])
         level = np.log(np.maximum(impact, MODES_FLOOR * impact.max(axis=1, keepdims=True)))
         spectrum = _minimum_phase(np.stack([np.interp(at, knots, row) for row in level]), length)
+        # A delay of dispersion_s (1 - f) at the relative frequency f is a phase of its integral.
+        spectrum = spectrum * np.exp(-1j * np.pi * dispersion_s * fs_hz[:, None] * (at - 0.5 * at**2))
         spectrum = spectrum / _placed(at.size)
         spectrum /= np.abs(np.fft.irfft(spectrum, length)).max(axis=1, keepdims=True)
         power = np.square(np.stack([np.interp(at, knots, row) for row in noise]))

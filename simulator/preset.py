@@ -60,6 +60,9 @@ class Specimen(BaseModel):
     shaft_modulation: Share
     contact: Annotated[dict[str, float], Field(description="parameters of simulator.bearing.Contact")]
     effect: Annotated[dict[str, float], Field(description="parameters of the fault's physics")]
+    dispersion_s: Annotated[float, Field(ge=0.0, description="by which low frequencies come later than high ones")] = (
+        0.0
+    )
     impact_scatter: Annotated[float, Field(ge=0.0, description="log-normal, from window to window")]
     spectrum_scatter: Annotated[float, Field(ge=0.0, description="log amplitude of slow waves over the spectrum")]
     impact_db: Annotated[tuple[float, ...], Field(min_length=16, description="even frequencies, 0 to half the rate")]
@@ -127,7 +130,7 @@ def paths(preset: Preset, specimen: Specimen, count: int, samples: int, rng: np.
     tilt = specimen.spectrum_scatter * rng.standard_normal((count, WAVES)) / np.sqrt(WAVES)
     swing = np.exp(tilt @ waves)
     impact, noise = (10.0 ** (np.array(db) / 20.0) * swing for db in (specimen.impact_db, specimen.noise_db))
-    return Path.identified(np.full(count, preset.fs_hz), samples, impact, noise)
+    return Path.identified(np.full(count, preset.fs_hz), samples, impact, noise, specimen.dispersion_s)
 
 
 def _machines(preset: Preset, specimen: Specimen, count: int, rng: np.random.Generator) -> Machines:

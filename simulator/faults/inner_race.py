@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from service.contract.faults import Fault
-from simulator.bearing import Strikes, load_zone, spalled, train
+from simulator.bearing import Strikes, by_element, load_zone, spalled, train
 from simulator.faults.spall import Spall
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class InnerRace(Spall):
         """Impacts of the spall on the inner ring."""
         rate_hz = running.orders[:, 3] * running.shaft_hz
         times, inside = train(rng, rate_hz, running.contact, running.duration_s)
+        times, uneven = by_element(rng, times, rate_hz, running.orders, running.contact)
         angle = 2.0 * np.pi * (running.shaft_hz[:, None] * times + rng.random((rows.size, 1)))
-        height = self.peak_m_s2(severity, running)[:, None] * load_zone(angle, running.contact)
+        height = self.peak_m_s2(severity, running)[:, None] * load_zone(angle, running.contact) * uneven
         return spalled(rng, rows, times, inside, height, rate_hz, severity, running.contact)

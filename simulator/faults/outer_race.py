@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from service.contract.faults import Fault
-from simulator.bearing import Strikes, spalled, train
+from simulator.bearing import Strikes, by_element, spalled, train
 from simulator.faults.spall import Spall
 from simulator.parameter import Values, parameter
 
@@ -42,7 +42,8 @@ class OuterRace(Spall):
         """Impacts of the spall on the outer ring."""
         rate_hz = running.orders[:, 2] * running.shaft_hz
         times, inside = train(rng, rate_hz, running.contact, running.duration_s)
+        times, uneven = by_element(rng, times, rate_hz, running.orders, running.contact)
         angle = 2.0 * np.pi * (running.shaft_hz[:, None] * times + rng.random((rows.size, 1)))
         turning = 1.0 + self.rotor_modulation[:, None] * np.cos(angle)
-        height = (self.peak_m_s2(severity, running) * self.position)[:, None] * turning
+        height = (self.peak_m_s2(severity, running) * self.position)[:, None] * turning * uneven
         return spalled(rng, rows, times, inside, height, rate_hz, severity, running.contact)
