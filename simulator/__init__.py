@@ -20,7 +20,10 @@ plant        a plant as discrete events: failures, crews, spares, cost
 sensor       range, noise, resolution, missing values
 impairment   failing sensors, wandering clocks, lost and doubled messages
 population   batches of machines, drawn or built from plates
+excitation   what shakes a batch of machines in one state
 twin         the physics step by step for a batch
+unsteady     bad mains, stops, starts, load steps and ramps on a scenario's clock
+sweep        a window while the speed changes
 duty         loads and ambient over time
 scenario     which motors, which faults when: TOML, checked key by key
 fleet        a scenario in motion: births, readings, truth; no I/O

@@ -164,26 +164,6 @@ def course(
     return Course(t, omega * 60.0 / (2.0 * np.pi), torque, current)
 
 
-def swept(
-    run: Course, fs_hz: float, order: float, unbalance_m: float, mode_hz: float, damping: float
-) -> NDArray[np.float32]:
-    """Acceleration of an order while the speed changes, crossing a mode; float32 ``(n,)``, m/s^2.
-
-    ``unbalance_m`` is mass times eccentricity over the moving mass; force grows with speed squared and the mode answers
-    as in steady state, which holds while the sweep is slow against its damping (Ewins, Modal Testing, ch. 3).
-    """
-    if fs_hz < 2.0 * max(mode_hz, order * float(run.speed_rpm.max()) / 60.0):
-        raise OutOfRangeError(f"fs_hz={fs_hz:g}: must be at least twice mode_hz={mode_hz:g} and the order's frequency")
-    t = np.arange(0.0, run.t_s[-1], 1.0 / fs_hz)
-    f = order * np.interp(t, run.t_s, run.speed_rpm) / 60.0
-    angle = 2.0 * np.pi * order * np.interp(t, run.t_s, run.turns)
-    ratio = f / mode_hz
-    H = 1.0 / (1.0 - ratio**2 + 2j * damping * ratio)
-    height = unbalance_m * (2.0 * np.pi * f) ** 2
-    wave: NDArray[np.float64] = height * np.real(H * np.exp(1j * angle))
-    return wave.astype(np.float32)
-
-
 def side_band_ratio(broken_bars: int, bars: int, pole_pairs: float) -> float:
     """Lower side band of the stator current over its fundamental with broken rotor bars.
 

@@ -6,7 +6,7 @@ draws from a stream of its own, hence a run is the same bytes each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -18,16 +18,19 @@ from simulator import duty, twin
 from simulator.degradation import course
 from simulator.driven import vibration as driven_vibration
 from simulator.impairment import Impaired, Journey, Transit
-from simulator.parameter import take
+from simulator.parameter import OutOfRangeError, take
 from simulator.population import built
+from simulator.scenario import Mounting
+from simulator.sweep import sweep
+from simulator.unsteady import Course, standing, unsymmetrical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
 
-    from simulator.population import Machines
     from simulator.scenario import MotorPlan, Scenario
+    from simulator.unsteady import Window
 
 FAULTS = tuple(Fault)
 
@@ -63,7 +66,16 @@ class Fleet:
         rng = self._rng(0)
         ratings, bearings = [plan.plate() for plan in plans], [plan.geometry() for plan in plans]
         fs_hz = np.full(count, scenario.sampling.fs_hz)
-        self.machines: Machines = built(rng, ratings, bearings, fs_hz, [plan.nameplate for plan in plans])
+        machines = built(rng, ratings, bearings, fs_hz, [plan.nameplate for plan in plans])
+        fixed = [plan.mounting or Mounting(hz=50_000.0) for plan in plans]
+        self.machines = replace(
+            machines,
+            sensors=replace(
+                machines.sensors,
+                mounting_hz=np.array([0.0 if plan.mounting is None else plan.mounting.hz for plan in plans]),
+                mounting_damping=np.array([part.damping for part in fixed]),
+            ),
+        )
         # Each axis has a path of its own from the same machine to its sensor.
         axes = len(scenario.sampling.axes)
         self._owner = np.repeat(np.arange(count), axes)
@@ -81,7 +93,12 @@ class Fleet:
             rng,
             count,
         )
-        self._drive = np.array([p.drive for p in plans])
+        self._drive = np.repeat(np.array([p.drive for p in plans])[:, None], self._elapsed_s.size, axis=1)
+        self._courses = {
+            row: Course(plan.supply, plan.transient, self._elapsed_s, self._load[row], self._drive[row])
+            for row, plan in enumerate(plans)
+            if plan.supply or plan.transient
+        }
         self.severity = self._severities(plans, rng)
         self._missing = np.array([[name in plan.missing for name in OPERATING] for plan in plans])
 
@@ -126,6 +143,8 @@ class Fleet:
             if index:
                 temperatures = twin.warm(self.machines, temperatures, state, self._ambient_c[:, index], self.step_s)
             true = twin.operating(state, temperatures, self._ambient_c[:, index])
+            for row, window in self._windows(index).items():
+                self._told_meanwhile(true[row], window, row)
             told = self.machines.sensors.scalars(true, rng)
             accel = self._vibration(index, rng)
             yield self._arrived(self._tick(index, told, accel, rng), ways)
@@ -156,13 +175,54 @@ class Fleet:
         return Tick(tick.ts_s, tuple(readings), tick.truths, tuple(others))
 
     def _state(self, index: int) -> twin.State:
-        return twin.operate(self.machines, self.severity[:, index], self._load[:, index], self._drive)
+        state = twin.operate(self.machines, self.severity[:, index], self._load[:, index], self._drive[:, index])
+        return self._supplied(state, index)[0]
+
+    def _supplied(self, state: twin.State, index: int) -> tuple[twin.State, dict[int, float]]:
+        """The state as supply and switch have it, and what shakes at twice the line frequency for it, mm/s, by row."""
+        if not self._courses:
+            return state, {}
+        at_h = float(self._elapsed_s[index]) / 3600.0
+        still = np.zeros(len(self.machines), dtype=np.bool_)
+        shaken: dict[int, float] = {}
+        for row, course_ in self._courses.items():
+            supply = course_.supply(at_h)
+            still[row] = course_.stands_still(at_h)
+            if supply is not None and not still[row]:
+                try:
+                    state, shaken[row] = unsymmetrical(
+                        self.machines, state, row, supply, float(self._drive[row, index])
+                    )
+                except OutOfRangeError:
+                    # It stalls on this supply, and its protection trips.
+                    still[row] = True
+        return (standing(state, still) if still.any() else state), shaken
+
+    def _windows(self, index: int) -> dict[int, Window]:
+        """Readings that fall into a transient, by row."""
+        at_h = float(self._elapsed_s[index]) / 3600.0
+        sampling, found = self.scenario.sampling, {}
+        for row, course_ in self._courses.items():
+            hit = course_.transient(at_h, take(self.machines.circuit, row))
+            if hit is not None:
+                found[row] = hit[0].window(hit[1], sampling.fs_hz, sampling.samples)
+        return found
+
+    def _told_meanwhile(self, true: NDArray[np.float64], window: Window, row: int) -> None:
+        """What the slow sensors see of a transient, in place."""
+        rated_n_m = float(self.machines.rating.torque_n_m[row])
+        true[OPERATING.index("speed_rpm")] = window.speed_rpm.mean()
+        true[OPERATING.index("current_a")] = np.sqrt(np.mean(window.current_a**2))
+        true[OPERATING.index("load")] = max(float(window.torque_n_m.mean()) / rated_n_m, 0.0)
 
     def _vibration(self, index: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """What the accelerometers report, ``(motors, axes, samples)``."""
         severity = self.severity[self._owner, index]
-        state = twin.operate(self._seen, severity, self._load[self._owner, index], self._drive[self._owner])
-        accel = twin.vibrate(self._seen, self._path, severity, state, rng, axial=self._axial)
+        turning = twin.operate(self._seen, severity, self._load[self._owner, index], self._drive[self._owner, index])
+        accel = twin.vibrate(self._seen, self._path, severity, turning, rng, axial=self._axial)
+        state = turning
+        if self._courses:
+            state = self._unsteady(accel, turning, severity, index)
         for row, owner in enumerate(self._owner):
             driven = self.scenario.motor[owner].driven
             if driven is not None:
@@ -173,6 +233,30 @@ class Fleet:
                 )
         self._seen.sensors.acceleration(accel, rng)
         return accel.reshape(len(self.machines), -1, accel.shape[1])
+
+    def _unsteady(
+        self, accel: NDArray[np.float32], turning: twin.State, severity: NDArray[np.float64], index: int
+    ) -> twin.State:
+        """Puts supply, standstill and transients into the windows, in place; the state as driven machines meet it."""
+        own = twin.operate(self.machines, self.severity[:, index], self._load[:, index], self._drive[:, index])
+        own, shaken = self._supplied(own, index)
+        windows = self._windows(index)
+        t_s = np.arange(accel.shape[1]) / self.scenario.sampling.fs_hz
+        for row in self._courses:
+            for place in np.flatnonzero(self._owner == row):
+                rng = self._rng(index * len(self._owner) + int(place), 6)
+                if row in windows:
+                    accel[place] = sweep(
+                        take(self._seen, [place]), self._path, severity[[place]], take(turning, [place]), windows[row],
+                        rng, place=int(place), axial=self._axial[[place]], critical=self.scenario.motor[row].critical,
+                    )  # fmt: skip
+                elif own.operation.speed_rpm[row] == 0.0:
+                    accel[place] = 0.0
+                elif row in shaken:
+                    pull_hz = 2.0 * float(self.machines.rating.supply_hz[row] * self._drive[row, index])
+                    peak = shaken[row] * 1e-3 * np.sqrt(2.0) * 2.0 * np.pi * pull_hz
+                    accel[place] += (peak * np.cos(2.0 * np.pi * (pull_hz * t_s + rng.random()))).astype(np.float32)
+        return take(own, self._owner)
 
     def _severities(self, plans: tuple[MotorPlan, ...], rng: np.random.Generator) -> NDArray[np.float64]:
         """Truth over the whole scenario, ``(motors, ticks, len(Fault))``."""

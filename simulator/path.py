@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from simulator.bearing import Strikes
     from simulator.parameter import Values
+    from simulator.sensor import Sensors
 
 GUARD = 0.25
 """Extra length of the transform, as a share of the window, so that its periodicity never shows in the window."""
@@ -110,6 +111,26 @@ class Path:
         spectrum /= np.abs(np.fft.irfft(spectrum, length)).max(axis=1, keepdims=True)
         power = np.square(np.stack([np.interp(at, knots, row) for row in noise]))
         return cls(fs_hz, samples, spectrum.astype(np.complex64), _unit(power, length))
+
+    def mounted(self, sensors: Sensors) -> Self:
+        """These paths as sensors with a mounting resonance hear them; themselves where all sit stiff.
+
+        Raises:
+            OutOfRangeError: a resonance that this sampling rate cannot show.
+        """
+        if not sensors.mounting_hz.any():
+            return self
+        high = sensors.mounting_hz >= 0.5 * self.fs_hz
+        if high.any():
+            hz = float(sensors.mounting_hz[high][0])
+            raise OutOfRangeError(f"fs_hz={self.fs_hz[high][0]:g}: must be above twice the sensor's mounting_hz={hz:g}")
+        answer = sensors.mounting(self.fs_hz[:, None] / self.length * np.arange(self.length // 2 + 1))
+        return type(self)(
+            self.fs_hz,
+            self.samples,
+            (self.impact * answer).astype(np.complex64),
+            (self.noise * np.abs(answer)).astype(np.float32),
+        )
 
     def shake(
         self,

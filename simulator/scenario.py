@@ -24,6 +24,7 @@ from simulator.driven import Driven
 from simulator.duty import Profile
 from simulator.impairment import SensorFault, Transit
 from simulator.parameter import OutOfRangeError
+from simulator.unsteady import Critical, SupplyPlan, TransientPlan
 
 FOLDER = Path(__file__).parent / "scenarios"
 EXAMPLE = "demo"
@@ -62,6 +63,13 @@ class FaultPlan(_Part):
         return self
 
 
+class Mounting(_Part):
+    """The accelerometer's mounting resonance."""
+
+    hz: Annotated[float, Field(ge=500.0, le=50_000.0)]
+    damping: Annotated[float, Field(ge=0.001, le=0.7)] = 0.03
+
+
 class LoadPlan(_Part):
     """The duty: load as a fraction of rated torque."""
 
@@ -89,6 +97,10 @@ class MotorPlan(_Part):
     missing: Annotated[tuple[Signal, ...], Field(description="signals this motor has no sensor for")] = ()
     drop_out: Annotated[Share, Field(description="share of readings that get lost on the way")] = 0.0
     gaps: Annotated[Share, Field(description="share of single values that are missing")] = 0.0
+    supply: Annotated[tuple[SupplyPlan, ...], Field(description="when the supply is not sound")] = ()
+    transient: Annotated[tuple[TransientPlan, ...], Field(description="starts, load steps, ramps of the drive")] = ()
+    critical: Annotated[Critical | None, Field(description="a mode that a run-up crosses")] = None
+    mounting: Annotated[Mounting | None, Field(description="how the accelerometer is fixed; default stiff")] = None
     driven: Annotated[Driven | None, Field(description="what the driven machine adds to the vibration")] = None
     sensor_fault: tuple[SensorFault, ...] = ()
     transit: Annotated[Transit | None, Field(description="what happens to the messages on their way")] = None
@@ -138,6 +150,12 @@ class Scenario(_Part):
             raise ValueError(f"step_h={self.step_h:g} must not exceed duration_h={self.duration_h:g}")
         if self.start.tzinfo is None:
             raise ValueError("start needs a time zone, for example 2026-01-05T06:00:00Z")
+        for row, motor in enumerate(self.motor):
+            if motor.mounting is not None and motor.mounting.hz >= 0.5 * self.sampling.fs_hz:
+                raise ValueError(
+                    f"motor[{row}].mounting.hz={motor.mounting.hz:g} must lie below half of "
+                    f"sampling.fs_hz={self.sampling.fs_hz:g}"
+                )
         ids = [motor.id for motor in self.motor]
         twice = sorted({name for name in ids if ids.count(name) > 1})
         if twice:

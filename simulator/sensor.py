@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -40,8 +40,20 @@ class Sensors:
     )
     temperature_noise_k: Values = parameter(0.2, "K", limits=(0.0, 10.0), spread=(0.05, 0.5), source="digitiser")
 
+    mounting_hz: Values = parameter(
+        0.0, "Hz", limits=(0.0, 100_000.0), source="resonance of sensor on magnet or glue, ISO 5348; 0 is stiff"
+    )
+    mounting_damping: Values = parameter(0.03, "1", limits=(0.001, 0.7), source="magnets and thin glue, ISO 5348")
+
     def __post_init__(self) -> None:
         check(self)
+
+    def mounting(self, f_hz: NDArray[Any]) -> NDArray[np.complex128]:
+        """What the mounting makes of acceleration at frequencies ``(n, k)``: 1 where it is stiff."""
+        stiff = self.mounting_hz == 0.0
+        ratio = f_hz / np.where(stiff, 1.0, self.mounting_hz)[:, None]
+        answer = 1.0 / (1.0 - ratio**2 + 2j * self.mounting_damping[:, None] * ratio)
+        return np.asarray(np.where(stiff[:, None], 1.0, answer))
 
     def acceleration(self, accel_m_s2: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
         """What the accelerometers report, in place: noise, clipping at the range, resolution; ``(n, samples)``."""

@@ -12,24 +12,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service.contract.faults import Fault
-from simulator import iso20816
-from simulator.bearing import Strikes
-from simulator.faults import Running, Strain
-from simulator.parameter import Values, take
+from simulator.excitation import excited
+from simulator.faults import Strain
 from simulator.path import Path
-from simulator.vibration import PHASES, RESIDUAL_LINES, Lines, residual_lines, tones
+from simulator.vibration import Lines, tones
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from simulator.circuit import Operation
+    from simulator.parameter import Values
     from simulator.population import Machines
     from simulator.thermal import Temperatures
 
 FAULTS = tuple(Fault)
-
-FAULT_STRIDE = 7
-"""Distance of two faults' first phases; odd against PHASES, so that no two share all of theirs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +97,7 @@ def path(machines: Machines, samples: int) -> Path:
         machines.sensors.fs_hz,
         samples,
         machines.ripples,
-    )
+    ).mounted(machines.sensors)
 
 
 def vibrate(
@@ -126,65 +122,12 @@ def vibrate(
     """
     if index is None:
         index = np.arange(len(machines))
-    rating, background = machines.rating, machines.background
-    speed_rpm = state.operation.speed_rpm
-    slip = state.operation.slip
     fs_hz = machines.sensors.fs_hz
-    speed_ratio = speed_rpm / rating.speed_rpm
-    running = Running(
-        shaft_hz=speed_rpm / 60.0,
-        line_hz=speed_rpm * rating.poles / (120.0 * (1.0 - slip)),
-        slip=slip,
-        speed_ratio=speed_ratio,
-        load=state.load,
-        limit_mm_s=np.broadcast_to(iso20816.limits_mm_s(rating.power_w), (len(machines), 3))[:, 2],
-        noise_m_s2=background.rms_m_s2 * speed_ratio,
-        duration_s=via.duration_s(index),
-        bars=np.rint(machines.residue.rotor_bars),
-        orders=machines.orders,
-        contact=machines.contact,
-    )
-    noise_m_s2 = running.noise_m_s2.copy()
-    lines = [residual_lines(machines.residue, running.shaft_hz, running.line_hz, fs_hz, speed_ratio, state.load)]
-    phase_columns = [np.arange(RESIDUAL_LINES)]
-    strikes = [_knocks(machines, running, rng)]
-    for column, fault in enumerate(FAULTS[: severity.shape[1]]):
-        rows = np.flatnonzero(severity[:, column] > 0.0)
-        if not rows.size:
-            continue
-        effect, here, s = take(machines.effects[fault], rows), take(running, rows), severity[rows, column]
-        noise_m_s2[rows] *= effect.noise_gain(s)
-        added = effect.lines(s, here, rng)
-        if added is not None:
-            if axial is not None:
-                height = np.where(axial[rows], effect.axial, 1.0)[:, None]
-                added = Lines(added.freq_hz, added.peak_m_s2 * height)
-            lines.append(_spread(added, rows, len(machines)))
-            first = RESIDUAL_LINES + FAULT_STRIDE * column
-            phase_columns.append(np.arange(first, first + added.freq_hz.shape[1]) % PHASES)
-        impacts = effect.strikes(rows, s, here, rng)
-        if impacts is not None:
-            strikes.append(impacts)
-    accel = via.shake(index, noise_m_s2, strikes, rng)
+    here = excited(machines, severity, state, via.duration_s(index), rng, axial)
+    accel = via.shake(index, here.noise_m_s2, here.strikes, rng)
     # Lines are functions of time: a window starts anywhere, but a machine's lines keep their phases to each other.
     began_s = 1000.0 * rng.random((len(machines), 1))
-    swell = Lines(running.shaft_hz[:, None], background.shaft_modulation[:, None])
+    swell = Lines(here.running.shaft_hz[:, None], machines.background.shaft_modulation[:, None])
     accel *= 1.0 + tones(swell, fs_hz, via.samples, swell.freq_hz * began_s)
-    every = Lines(np.hstack([part.freq_hz for part in lines]), np.hstack([part.peak_m_s2 for part in lines]))
-    start_turns = machines.phases[:, np.concatenate(phase_columns)] + every.freq_hz * began_s
-    accel += tones(every, fs_hz, via.samples, start_turns)
+    accel += tones(here.lines, fs_hz, via.samples, here.turns + here.lines.freq_hz * began_s)
     return accel
-
-
-def _spread(lines: Lines, rows: NDArray[np.intp], count: int) -> Lines:
-    freq_hz, peak = np.zeros((count, lines.freq_hz.shape[1])), np.zeros((count, lines.freq_hz.shape[1]))
-    freq_hz[rows], peak[rows] = lines.freq_hz, lines.peak_m_s2
-    return Lines(freq_hz, peak)
-
-
-def _knocks(machines: Machines, running: Running, rng: np.random.Generator) -> Strikes:
-    """Single impacts from outside (dropped tools, valves) that a healthy machine meets too."""
-    count = rng.poisson(machines.background.knocks_per_s * running.duration_s)
-    row = np.repeat(np.arange(len(machines)), count)
-    peak = running.noise_m_s2[row] * rng.lognormal(np.log(4.0), 0.6, row.size)
-    return Strikes(row, rng.random(row.size) * running.duration_s[row], peak)

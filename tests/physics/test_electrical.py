@@ -12,7 +12,6 @@ from simulator.electrical import (
     phase_currents,
     side_band_ratio,
     starting_torque_n_m,
-    swept,
 )
 from simulator.parameter import OutOfRangeError
 
@@ -110,19 +109,6 @@ def test_a_drives_ramp_is_followed_with_little_current() -> None:
     )
     assert run.speed_rpm[-1] > 1400
     assert run.current_a[1000:].max() < 2.5 * float(RATING.current_a)
-
-
-def test_a_run_up_is_loudest_where_the_order_crosses_the_mode() -> None:
-    run = course(CIRCUIT, 0.6, lambda _, __: 0.0, seconds=6.0)
-    wave = swept(run, 2000.0, 1.0, 1e-5, mode_hz=15.0, damping=0.05)
-    loudest_s = float(np.argmax(np.abs(wave[: np.searchsorted(run.speed_rpm, 1300) * 2])) / 2000.0)
-    assert np.interp(loudest_s, run.t_s, run.speed_rpm) / 60.0 == pytest.approx(15.0, abs=2.0)
-
-
-def test_a_rate_below_twice_the_resonance_is_refused() -> None:
-    run = course(CIRCUIT, INERTIA, lambda _, __: 0.0, seconds=0.1)
-    with pytest.raises(OutOfRangeError, match=r"fs_hz=800: must be at least twice mode_hz=500"):
-        swept(run, 800.0, 1.0, 1e-5, mode_hz=500.0, damping=0.05)
 
 
 def _line(wave: np.ndarray, fs_hz: float, at_hz: float) -> float:
