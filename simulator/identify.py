@@ -110,7 +110,8 @@ def specimen(
 ) -> Specimen:
     """The specimen whose windows resemble the samples' most by ``resemblance.FEATURES``."""
     habits = COMMON + OWN[fault]
-    power, floor = density([sample.accel_m_s2 for sample in samples])
+    rate_hz = defect_order * float(np.mean([sample.speed_rpm for sample in samples])) / 60.0
+    power, floor = density([sample.accel_m_s2 for sample in samples], round(rate_hz / rig.fs_hz * LONG))
     slip = mean_slip(samples, rig.fs_hz, defect_order)
     real = np.concatenate(
         [described(cut(s.accel_m_s2, per_sample), rig.fs_hz, s.speed_rpm, defect_order) for s in samples]
@@ -183,11 +184,14 @@ def cut(x: NDArray[np.float32], count: int) -> NDArray[np.float32]:
     return np.stack([x[s : s + WINDOW] for s in np.linspace(0, x.size - WINDOW, count).astype(int)])
 
 
-def density(recordings: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def density(
+    recordings: Sequence[NDArray[np.float32]], spacing: int = 1
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean power at ``KNOTS`` even frequencies from 0 to half the rate, in (m/s^2)^2, and how much of it is floor.
 
-    The power sums to the mean square. The floor is what lies between the lines of whatever repeats, from the lower
-    quantile of long spectra; chance in the impacts is part of it.
+    The power sums to the mean square. A comb of lines shows the path at its teeth alone, and the teeth move with speed:
+    their power is spread over ``spacing`` lines, from tooth to tooth. The floor is what lies between the lines of
+    whatever repeats, from the lower quantile of long spectra; chance in the impacts is part of it.
     """
     total, floor = np.zeros(KNOTS), np.zeros(KNOTS)
     for x in recordings:
@@ -201,6 +205,7 @@ def density(recordings: Sequence[NDArray[np.float32]]) -> tuple[NDArray[np.float
             between[knot] = np.quantile(around, FLOOR_QUANTILE)
         at = np.linspace(0.0, KNOTS - 1.0, lines.size)
         floor += np.interp(at, np.arange(KNOTS), between) @ _shares(lines.size) / len(recordings)
+        lines = np.convolve(lines, np.ones(spacing) / spacing, "same")
         total += lines @ _shares(lines.size) / len(recordings)
     total += 1e-9 * float(total.sum())
     return total, np.minimum(floor, total)

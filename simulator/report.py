@@ -33,7 +33,7 @@ def write(
         body.append(f"<h2>{html.escape(title)}</h2>")
         for item in comparisons:
             body += [
-                f"<h3>{item.fault}: AUROC {item.verdict.auroc:.3f}</h3>",
+                f"<h3>{item.fault}: AUROC {item.verdict.auroc:.3f}, MMD {item.verdict.mmd:.3f}</h3>",
                 f"<p>{_failing(item)}</p>",
                 _features(item),
             ]

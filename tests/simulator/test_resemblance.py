@@ -8,7 +8,7 @@ import pytest
 from service.contract.faults import Fault
 from simulator.__main__ import main
 from simulator.recording import RecordingError
-from simulator.resemblance import FEATURES, auroc, features, told_apart
+from simulator.resemblance import FEATURES, auroc, discrepancy, features, told_apart
 from simulator.validate import rows
 
 
@@ -39,6 +39,20 @@ def test_a_cloud_of_another_width_is_told_apart_too() -> None:
     group = np.arange(400) // 10
     wide = 3.0 * rng.normal(size=(400, len(FEATURES)))
     assert told_apart(rng.normal(size=(400, len(FEATURES))), wide, group, group).auroc > 0.9
+
+
+def test_the_mean_discrepancy_is_none_between_equal_clouds_and_grows_with_their_distance() -> None:
+    rng = np.random.default_rng(0)
+    real = rng.normal(size=(300, 4))
+    near, far, wide = rng.normal(size=(300, 4)), rng.normal(size=(300, 4)) + 1.0, 2.5 * rng.normal(size=(300, 4))
+    assert discrepancy(real, near) < 0.05
+    assert discrepancy(real, wide) > 0.2
+    assert discrepancy(real, near) < discrepancy(real, near + 0.5) < discrepancy(real, far)
+    assert discrepancy(real, real + 9.0) > 0.7
+    # Two points a standard deviation each from their mean: median distance squared 4, so 2 - 2 exp(-1), by its root.
+    assert discrepancy(np.zeros((40, 1)), np.ones((60, 1))) == pytest.approx(
+        np.sqrt(2.0 - 2.0 * np.exp(-1.0)), rel=0.02
+    )
 
 
 def test_the_feature_that_differs_is_named_first() -> None:
