@@ -26,6 +26,7 @@ unsteady     bad mains, stops, starts, load steps and ramps on a scenario's cloc
 sweep        a window while the speed changes
 duty         loads and ambient over time
 scenario     which motors, which faults when: TOML, checked key by key
+limits       the range that a key declares, for its error
 fleet        a scenario in motion: births, readings, truth; no I/O
 motor        one motor for a notebook
 dataset      labelled windows and histories for training

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from simulator.console import dataset, listing, plant, plot, replay, run, validate
+from simulator.console import dataset, listing, options, plant, plot, replay, run, validate
 from simulator.publish import DEFAULT_URL, URL_VARIABLE, BrokerError
 from simulator.recording import RecordingError
 from simulator.scenario import ScenarioError
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = options.Parser(
         prog="python -m simulator",
         description="The motor twin: plays motors that age and fail, and recordings of real ones, into MQTT.",
         epilog=EPILOG,

@@ -27,6 +27,7 @@ from iotcore import Broker as EmbeddedBroker
 
 from service.contract.messages import Alert, Health, Rejection
 from simulator import scenario
+from simulator.console.options import Parser
 from simulator.fleet import Fleet
 from simulator.listen import Ear
 from simulator.publish import URL_VARIABLE, Broker, BrokerError, Link, publish
@@ -191,7 +192,7 @@ class Demo:
 
 def main(argv: Sequence[str]) -> int:
     """Runs the demo; 0 when it ended in order with nothing missed, false or lost, 1 otherwise, 2 if it cannot run."""
-    parser = argparse.ArgumentParser(prog="python -m simulator demo", description=__doc__)
+    parser = Parser(prog="python -m simulator demo", description=__doc__)
     parser.add_argument("--seconds", type=_seconds, help="end by itself after this long; default: until Ctrl-C")
     parser.add_argument("--scenario", default=scenario.EXAMPLE, help="name or file (default: %(default)s)")
     parser.add_argument("--mqtt", metavar="URL", help=f"your broker; default {URL_VARIABLE}, or one inside")

@@ -17,7 +17,7 @@ from service.contract.bearing import BearingGeometry
 from service.contract.faults import Fault
 from service.contract.messages import MAX_SAMPLES, Axis, Id, Nameplate
 from service.contract.signals import OPERATING
-from simulator import catalogue
+from simulator import catalogue, limits
 from simulator.circuit import Rating
 from simulator.degradation import Law
 from simulator.driven import Driven
@@ -191,7 +191,10 @@ def parse(body: dict[str, Any], *, where: str = "scenario") -> Scenario:
         key = _key(first["loc"])
         text = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
-            text = "unknown key"
+            near = limits.meant(Scenario, first["loc"])
+            text = "unknown key" if near is None else f"unknown key; did you mean {near}?"
+        elif first["type"] in limits.RANGE_ERRORS:
+            text = f"must lie {limits.declared(Scenario, first['loc'])}"
         raise ScenarioError(f"{where}: {key}{text}{_hint(first)}") from None
     except OutOfRangeError as error:
         raise ScenarioError(f"{where}: {error}") from None

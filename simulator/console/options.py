@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from pydantic import ValidationError
 
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from simulator.publish import Counts
 
     Commands: TypeAlias = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse names it no better
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says a mistake in one line; its usage is in the help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see --help)\n")
 
 
 def command(commands: Commands, name: str, summary: str, details: str = "") -> argparse.ArgumentParser:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from simulator import parquet
+from simulator import limits, parquet
 from simulator.console import options
 from simulator.plant import COLUMNS, Event, Kind, Plant, PlantPlan, Summary
 
@@ -42,7 +42,10 @@ def _plant(chosen: argparse.Namespace) -> int:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         option = str(first["loc"][0]).replace("_", "-")
-        raise ValueError(f"--{option} {first['input']}: {first['msg']}") from None
+        text = first["msg"]
+        if first["type"] in limits.RANGE_ERRORS:
+            text = f"must lie {limits.declared(PlantPlan, first['loc'])}"
+        raise ValueError(f"--{option} {first['input']}: {text}") from None
     out: Path | None = chosen.out
     if out is not None and (out.suffix not in (".jsonl", ".parquet") or not out.parent.is_dir()):
         raise ValueError(f"--out {out}: must end in .jsonl or .parquet and lie in a folder that exists")

@@ -172,7 +172,7 @@ def test_a_bearing_defect_keeps_its_order_while_the_speed_changes() -> None:
     [
         ({"supply": [{"from_h": 3}]}, "give positive (other than 1), negative (above 0) or lost_phase"),
         ({"supply": [{"from_h": 3, "to_h": 2, "negative": 0.1}]}, "to_h=2 must lie after from_h=3"),
-        ({"supply": [{"negative": 0.9}]}, "motor[0].supply[0].negative: Input should be less than or equal to 0.2"),
+        ({"supply": [{"negative": 0.9}]}, "motor[0].supply[0].negative: must lie within 0..0.2 (got 0.9)"),
         ({"transient": [{"kind": "start", "at_h": 1, "stop_h": 2}]}, "at_h=1 must lie after stop_h=2"),
         ({"transient": [{"kind": "ramp", "at_h": 1}]}, "drive belongs to kind 'ramp', which needs it"),
         ({"transient": [{"kind": "load_step", "at_h": 1, "load": 9}]}, "motor[0].transient[0].load: "),

@@ -49,10 +49,8 @@ def test_the_mean_discrepancy_is_none_between_equal_clouds_and_grows_with_their_
     assert discrepancy(real, wide) > 0.2
     assert discrepancy(real, near) < discrepancy(real, near + 0.5) < discrepancy(real, far)
     assert discrepancy(real, real + 9.0) > 0.7
-    # Two points a standard deviation each from their mean: median distance squared 4, so 2 - 2 exp(-1), by its root.
-    assert discrepancy(np.zeros((40, 1)), np.ones((60, 1))) == pytest.approx(
-        np.sqrt(2.0 - 2.0 * np.exp(-1.0)), rel=0.02
-    )
+    # Two points: one kernel's width apart, so 2 - 2 exp(-1), by its root.
+    assert discrepancy(np.zeros((40, 1)), np.ones((60, 1))) == pytest.approx(np.sqrt(2.0 - 2.0 * np.exp(-1.0)))
 
 
 def test_the_feature_that_differs_is_named_first() -> None:

@@ -100,3 +100,28 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ScenarioError, match="cannot be read"):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (
+            _motor(fault=[{"kind": "ball", "severity": 1.5}]),
+            "motor[0].fault[0].severity: must lie within 0..1 (got 1.5)",
+        ),
+        (_motor(drive=0.1), "motor[0].drive: must lie within 0.3..1.1 (got 0.1)"),
+        (_motor(nameplate={"rated_power_w": -4, "rated_speed_rpm": 1450}), "must lie within 0 (exclusive)..100000000"),
+        (GOOD | {"duration_h": 0}, "duration_h: must lie within 0 (exclusive)..200000 (got 0)"),
+        (_motor(driven={"speed_swing": 3}), "motor[0].driven.speed_swing: must lie within 0..0.1 (got 3)"),
+        (_motor(falt=[]), "motor[0].falt: unknown key; did you mean fault?"),
+        (_motor(load={"profil": "shift"}), "motor[0].load.profil: unknown key; did you mean profile?"),
+        (_motor(xyz=1), "motor[0].xyz: unknown key"),
+    ],
+)
+def test_a_number_out_of_range_is_told_the_range_and_a_typo_the_key_that_was_meant(
+    body: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse(body)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
