@@ -59,7 +59,9 @@ def of_scenario(source: str, motor: str | None, at_h: float | None) -> Picture:
     axis = scenario.sampling.axes[0]
     fleet = Fleet(scenario)
     seen = [(t.truths[row], t.readings[row]) for t in fleet.ticks()]
-    known = [(truth, reading) for truth, reading in seen if reading is not None]
+    known = [(truth, reading) for truth, reading in seen if reading is not None and axis in reading.accel_m_s2]
+    if not known:
+        raise ScenarioError(f"{source}: motor {wanted!r} reports no vibration to draw; choose another with --motor")
     hours = np.array([(truth.ts_s - fleet.start_ts_s) / 3600.0 for truth, _ in known])
     index = len(known) - 1 if at_h is None else int(np.abs(hours - at_h).argmin())
     windows = [reading.accel_m_s2[axis] for _, reading in known]
@@ -147,7 +149,7 @@ def _figure(picture: Picture) -> Any:
     wave.plot(np.arange(x.size) / fs_hz, x, linewidth=0.6)
     wave.set(xlabel="time / s", ylabel="m/s²", title=f"kurtosis {shape.kurtosis:.1f}, crest factor {shape.crest:.1f}")
     level = spectrum.amplitude(x, fs_hz)
-    lines.semilogy(level.f_hz[1:], level.amplitude[1:], linewidth=0.6)
+    lines.loglog(level.f_hz[1:], level.amplitude[1:], linewidth=0.6)
     lines.set(xlabel="frequency / Hz", ylabel="m/s²", title="amplitude spectrum")
     squared = spectrum.envelope_spectrum(x, fs_hz)
     top_hz = ENVELOPE_ORDERS * (picture.speed_rpm / 60.0) if picture.speed_rpm else 500.0
@@ -156,8 +158,9 @@ def _figure(picture: Picture) -> Any:
     envelope.set(xlabel="frequency / Hz", ylabel="(m/s²)²", title="squared envelope spectrum")
     if picture.speed_rpm and picture.bearing:
         for name, at_hz in spectrum.characteristic_hz(picture.bearing, picture.speed_rpm).items():
-            envelope.axvline(at_hz, color="tab:red", linewidth=0.7, linestyle="--")
-            envelope.annotate(name, (at_hz, 0.97), xycoords=("data", "axes fraction"), fontsize=8, va="top")
+            for panel in (lines, envelope):
+                panel.axvline(at_hz, color="tab:red", linewidth=0.7, linestyle="--")
+                panel.annotate(name, (at_hz, 0.97), xycoords=("data", "axes fraction"), fontsize=8, va="top")
     _draw_trend(trend, picture)
     return figure
 

@@ -135,3 +135,15 @@ def test_plot_draws_a_recording(cwru_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "picture.png"
     assert main(["plot", str(cwru_file), "--bearing", "6205", "--out", str(out)]) == 0
     assert out.stat().st_size > 20_000
+
+
+def test_a_motor_without_a_window_to_draw_is_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("matplotlib")
+    plan = tmp_path / "dumb.toml"
+    plan.write_text(
+        'title = "x"\nduration_h = 4\nstep_h = 1\n[[motor]]\nid = "a"\n'
+        'sensor_fault = [{ signal = "accel_m_s2", kind = "absent" }]\n'
+    )
+    assert main(["plot", str(plan), "--out", str(tmp_path / "a.png")]) == 2
+    assert "motor 'a' reports no vibration to draw" in capsys.readouterr().err
+    assert not (tmp_path / "a.png").exists()
