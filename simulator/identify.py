@@ -33,7 +33,7 @@ MOST_NOISE = 0.98
 
 KNOTS = 257
 OFFSPRING = 14
-GENERATIONS = 50
+GENERATIONS = 80
 TRIED = 7
 """Twin's windows per recording in the search."""
 
@@ -58,11 +58,11 @@ class Habit(NamedTuple):
 
 
 COMMON = (
-    Habit("noise_db_low", -15.0, 12.0, -3.0),
-    Habit("noise_db_high", -15.0, 12.0, -3.0),
-    Habit("jitter", 0.0, 0.03, 0.003),
-    Habit("pocket_play", 0.0, 0.1, 0.02),
-    Habit("ball_scatter", 0.0, 1.0, 0.15),
+    Habit("noise_db_low", -15.0, 12.0, -6.0),
+    Habit("noise_db_high", -15.0, 12.0, -6.0),
+    Habit("jitter", 0.0, 0.01, 0.0005),
+    Habit("pocket_play", 0.0, 0.1, 0.01),
+    Habit("ball_scatter", 0.0, 1.0, 0.3),
     Habit("ball_pattern", 0.0, 1.0, 0.5),
     Habit("floor_memory", 0.0, 1.0, 0.7),
     Habit("zone_extent", 0.3, 1.5, 0.6),

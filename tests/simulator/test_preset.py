@@ -8,7 +8,9 @@ import pytest
 from service.contract.bearing import CATALOGUE
 from service.contract.faults import Fault
 from simulator import identify, preset
+from simulator.bearing import Contact, by_element
 from simulator.identify import KNOTS, Sample, cut, density, mean_slip
+from simulator.parameter import nominal
 from simulator.path import Path as Transmission
 from simulator.resemblance import FEATURES
 from simulator.validate import compare
@@ -58,7 +60,55 @@ def test_an_identified_path_answers_with_its_amplitude_and_at_once() -> None:
 
 def test_the_density_of_a_recording_sums_to_its_mean_square() -> None:
     x = np.random.default_rng(0).normal(0, 2.0, 60_000).astype(np.float32)
-    assert density([x]).sum() == pytest.approx(4.0, rel=0.02)
+    power, floor = density([x])
+    assert power.sum() == pytest.approx(4.0, rel=0.02)
+    # Noise is all floor: the lower fifth of a mean of about six overlapping spectra lies at two thirds of their mean.
+    assert floor.sum() / power.sum() == pytest.approx(0.65, abs=0.05)
+
+
+def test_a_comb_of_lines_is_spread_from_tooth_to_tooth_and_is_no_floor() -> None:
+    t = np.arange(60_000) / 12_000.0
+    comb = np.sum([np.cos(2.0 * np.pi * f * t) for f in np.arange(100.0, 6000.0, 100.0)], axis=0).astype(np.float32)
+    power, floor = density([comb], round(100.0 / 12_000.0 * identify.LONG))
+    inside = power[10:-10]
+    assert inside.std() < 0.1 * inside.mean()
+    assert floor.sum() < 0.01 * power.sum()
+
+
+def test_the_search_finds_the_least_of_a_tilted_valley() -> None:
+    def valley(at: np.ndarray) -> float:
+        x = at - np.array([0.7, 0.3, 0.5, 0.6])
+        return float(x[0] ** 2 + 100.0 * (x[1] - x[0]) ** 2 + 10.0 * x[2] ** 2 + x[3] ** 2)
+
+    found = identify.search(valley, np.full(4, 0.2), np.random.default_rng(0))
+    assert valley(found) < 1e-4
+    assert (found == identify.search(valley, np.full(4, 0.2), np.random.default_rng(0))).all()
+
+
+def test_elements_that_differ_repeat_at_every_turn_of_the_cage() -> None:
+    orders = np.array([CATALOGUE["6205"].orders()])
+    contact = nominal(Contact, 1, pocket_play=0.05, ball_scatter=0.5, ball_pattern=0.3, jitter=0.0)
+    even = np.arange(36.0)[None] / 100.0
+    times, height = by_element(np.random.default_rng(0), even, np.array([100.0]), orders, contact)
+    late = 100.0 * (times - even)[0]
+    # A 6205 has nine balls.
+    np.testing.assert_allclose(late[9:], late[:-9])
+    np.testing.assert_allclose(height[0, 9:], height[0, :-9])
+    assert 0.02 < late[:9].std() < 0.08
+    alike, same = by_element(np.random.default_rng(0), even, np.array([100.0]), orders, nominal(Contact, 1))
+    assert alike is even
+    assert same == 1.0
+
+
+def test_dispersion_delays_low_frequencies_and_keeps_every_amplitude() -> None:
+    flat = np.ones((1, KNOTS))
+    fs_hz = np.array([12_000.0])
+    compact, spread = (Transmission.identified(fs_hz, 4096, flat, flat, late_s) for late_s in (0.0, 0.01))
+    one, other = np.abs(compact.impact[0]), np.abs(spread.impact[0])
+    np.testing.assert_allclose(one / one[0], other / other[0], rtol=1e-4)
+    delay_s = -np.diff(np.unwrap(np.angle(spread.impact[0]))) / (2.0 * np.pi) * spread.length / 12_000.0
+    assert delay_s[10] == pytest.approx(0.01, rel=0.05)
+    assert abs(delay_s[-10]) < 5e-4
 
 
 def test_slip_is_found_in_the_envelope() -> None:
@@ -70,8 +120,7 @@ def test_slip_is_found_in_the_envelope() -> None:
 
 
 def test_a_specimen_identified_from_the_twins_own_windows_resembles_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(identify, "DRAWS", 10)
-    monkeypatch.setattr(identify, "STEPS", 25)
+    monkeypatch.setattr(identify, "GENERATIONS", 8)
     rig = preset.named("cwru")
     known = rig.find(Fault.OUTER_RACE, "0.007", "6")
     accel, _ = preset.windows(rig, known, 1760.0, 1, 60_000, np.random.default_rng(1))
