@@ -39,13 +39,15 @@ FAULTS = tuple(Fault)
 class Tick:
     """One moment of the fleet: a reading and its truth per motor; a lost reading is None, its truth is not.
 
-    ``others`` arrive after all of these: readings that had to wait, and duplicates.
+    ``others`` arrive after all of these: readings that had to wait, and duplicates. ``bearing_c`` at the drive end is
+    true, and told by no sensor.
     """
 
     ts_s: float
     readings: tuple[Reading | None, ...]
     truths: tuple[Truth, ...]
     others: tuple[Reading, ...] = ()
+    bearing_c: tuple[float, ...] = ()
 
 
 class Fleet:
@@ -137,17 +139,24 @@ class Fleet:
         """Every moment of the scenario in order."""
         temperatures = twin.steady(self.machines, self._state(0), self._ambient_c[:, 0])
         ways = self._ways()
+        body = self.machines.body
+        bearing_c = temperatures.housing_c + body.bearing_rise_k * twin.rotor_heat(self.machines, self._state(0))
         for index in range(len(self)):
             rng = self._rng(1 + index)
             state = self._state(index)
             if index:
-                temperatures = twin.warm(self.machines, temperatures, state, self._ambient_c[:, index], self.step_s)
+                before = temperatures
+                temperatures = twin.warm(self.machines, before, state, self._ambient_c[:, index], self.step_s)
+                course_c = before.housing_c, temperatures.housing_c
+                heat = twin.rotor_heat(self.machines, state)
+                bearing_c = self.machines.thermal.bearing_step(body, bearing_c, self.step_s, course_c, heat)
             true = twin.operating(state, temperatures, self._ambient_c[:, index])
             for row, window in self._windows(index).items():
                 self._told_meanwhile(true[row], window, row)
             told = self.machines.sensors.scalars(true, rng)
             accel = self._vibration(index, rng)
-            yield self._arrived(self._tick(index, told, accel, rng), ways)
+            tick = replace(self._tick(index, told, accel, rng), bearing_c=tuple(bearing_c.tolist()))
+            yield self._arrived(tick, ways)
 
     def _rng(self, stream: int, kind: int = 2) -> np.random.Generator:
         key = np.random.SeedSequence(self.scenario.seed, spawn_key=(kind, stream))
@@ -172,7 +181,7 @@ class Fleet:
             first, *more = journey(None if reading is None else sensors(reading, at_h), at_h) or (None,)
             readings[row] = first
             others += [late for late in more if late is not None]
-        return Tick(tick.ts_s, tuple(readings), tick.truths, tuple(others))
+        return replace(tick, readings=tuple(readings), others=tuple(others))
 
     def _state(self, index: int) -> twin.State:
         state = twin.operate(self.machines, self.severity[:, index], self._load[:, index], self._drive[:, index])

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     from service.contract.bearing import BearingGeometry
     from service.contract.messages import Birth, Nameplate
 
-UNITS = {signal.name: signal.unit for signal in SIGNALS} | {"ts_s": "s", "accel_m_s2": "m/s^2", "velocity_mm_s": "mm/s"}
+UNITS = {signal.name: signal.unit for signal in SIGNALS} | {
+    "bearing_c": "degC",
+    "ts_s": "s",
+    "accel_m_s2": "m/s^2",
+    "velocity_mm_s": "mm/s",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,8 @@ class Run:
     """What one motor did over ``T`` readings.
 
     ``ts_s`` (T,), Unix seconds; ``signals`` by name of ``OPERATING``, (T,) each, NaN where missing; ``accel_m_s2``
-    float32 (T, samples) at ``fs_hz``; ``severity`` by fault, (T,) each; ``rul_h`` (T,), inf without failure.
+    float32 (T, samples) at ``fs_hz``; ``severity`` by fault, (T,) each; ``rul_h`` (T,), inf without failure;
+    ``bearing_c`` (T,), which no sensor tells.
     ``run["housing_c"]`` is short for ``run.signals["housing_c"]``.
     """
 
@@ -44,6 +50,7 @@ class Run:
     accel_m_s2: NDArray[np.float32]
     severity: dict[Fault, NDArray[np.float64]]
     rul_h: NDArray[np.float64]
+    bearing_c: NDArray[np.float64]
 
     def __getitem__(self, name: str) -> NDArray[np.float64]:
         return self.signals[name]
@@ -134,6 +141,7 @@ class Motor:
             fs_hz=fs_hz,
             accel_m_s2=np.stack([reading.accel_m_s2["x"] for reading in readings]),
             severity={fault: np.array([truth.faults.get(fault, 0.0) for truth in truths]) for fault in Fault},
+            bearing_c=np.array([tick.bearing_c[0] for tick in ticks]),
             rul_h=np.array([np.inf if truth.rul_h is None else truth.rul_h for truth in truths]),
         )
 

@@ -1,11 +1,14 @@
-"""Two-node thermal network: winding and housing against ambient, solved exactly.
+"""Thermal network of winding, housing with stator iron, and rotor with bearings, against ambient; solved exactly.
 
     C_w dT_w/dt = P_w (1 + a (T_w - T_ref)) - G_wh (T_w - T_h)
     C_h dT_h/dt = P_h + G_wh (T_w - T_h) - c G_ha (T_h - T_a)
+    tau_b dT_b/dt = T_h + R_b P_b - T_b
 
 P_w is the stator copper loss, which grows with the winding's temperature, P_h every other loss, c in (0, 1] what is
-left of the cooling. The network is linear between steps, so x(t) = x_inf + exp(A t) (x_0 - x_inf) is exact for any step
-(Mellor, Roberts and Turner, IEE Proc. B 138 (1991) 205-218, reduced to two nodes; IEC 60034-29 for the time constants).
+left of the cooling. Rotor and bearings hang on the housing: their heat P_b (friction and rotor copper, part of P_h)
+ends there, and what they store is left out of the housing's balance. The network is linear between steps, so x(t) =
+x_inf + exp(A t) (x_0 - x_inf) is exact for any step (Mellor, Roberts and Turner, IEE Proc. B 138 (1991) 205-218,
+reduced; IEC 60034-29 for the time constants).
 """
 
 from __future__ import annotations
@@ -57,6 +60,13 @@ class Body:
     )
     winding_mass_share: Values = parameter(
         0.10, "1", limits=(0.02, 0.3), spread=(0.08, 0.14), source="copper and slot iron that follow the winding"
+    )
+
+    bearing_rise_k: Values = parameter(
+        15.0, "K", limits=(0.0, 80.0), source="drive-end bearing over housing at rated load; makers say 10-20 K"
+    )
+    bearing_tau_s: Values = parameter(
+        900.0, "s", limits=(10.0, 1e5), source="rotor and bearings behind the housing, a third of the whole motor's"
     )
 
     def __post_init__(self) -> None:
@@ -118,6 +128,20 @@ class Thermal:
             final.winding_c + e_slow * w + mix * ((a - slow) * w + b * h),
             final.housing_c + e_slow * h + mix * (c * w + (d - slow) * h),
         )
+
+    @staticmethod
+    def bearing_step(
+        body: Body, before_c: Values, dt_s: float | Values, housing_c: tuple[Values, Values], heat_share: Values
+    ) -> Values:
+        """Bearing temperature ``dt_s`` later, degC, while the housing goes straight from one temperature to the other.
+
+        ``heat_share`` is friction and rotor copper over theirs at the rated point. Exact for such a housing.
+        """
+        first, last = housing_c
+        slope = (last - first) / dt_s * body.bearing_tau_s
+        over = body.bearing_rise_k * heat_share
+        # A first-order lag follows a ramp one time constant behind.
+        return np.asarray(last - slope + over + (before_c - first + slope - over) * np.exp(-dt_s / body.bearing_tau_s))
 
     def stored_j(self, temperatures: Temperatures) -> Values:
         """Heat stored above 0 degC, J."""

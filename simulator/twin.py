@@ -75,6 +75,13 @@ def warm(
     )
 
 
+def rotor_heat(machines: Machines, state: State) -> Values:
+    """Heat of rotor and bearings over that at the rated point, ``(n,)``."""
+    rated = machines.circuit.operate(1.0)
+    now = state.operation
+    return (now.friction_w + now.rotor_copper_w) / (rated.friction_w + rated.rotor_copper_w)
+
+
 def operating(state: State, temperatures: Temperatures, ambient_c: float | Values) -> NDArray[np.float64]:
     """True values in ``signals.OPERATING`` order, ``(n, 6)``."""
     columns = [

@@ -5,7 +5,7 @@ import pytest
 
 from simulator import catalogue
 from simulator.circuit import Circuit
-from simulator.parameter import draw
+from simulator.parameter import draw, nominal
 from simulator.population import population
 from simulator.thermal import REFERENCE_AMBIENT_C, Body, Temperatures, Thermal
 
@@ -52,6 +52,19 @@ def test_one_exact_step_equals_many_small_euler_steps() -> None:
         h = h + dt * (housing_w + to_housing - 0.6 * thermal.G_ha * (h - 25.0)) / thermal.C_h
     np.testing.assert_allclose(exact.winding_c, w, rtol=1e-4)
     np.testing.assert_allclose(exact.housing_c, h, rtol=1e-4)
+
+
+def test_the_bearing_lags_behind_the_housing_and_ends_above_it() -> None:
+    body = nominal(Body, 1)
+    start, housing = np.array([25.0]), (np.array([25.0]), np.array([60.0]))
+    exact = Thermal.bearing_step(body, start, 1200.0, housing, np.array([0.5]))
+    at, dt = 25.0, 0.05
+    for step in range(round(1200.0 / dt)):
+        housing_c = 25.0 + 35.0 * (step + 0.5) * dt / 1200.0
+        at += dt * (housing_c + 0.5 * 15.0 - at) / 900.0
+    assert exact[0] == pytest.approx(at, rel=1e-4)
+    settled = Thermal.bearing_step(body, start, 1e5, (housing[1], housing[1]), np.array([1.0]))
+    assert settled[0] == pytest.approx(60.0 + 15.0)
 
 
 def test_heat_in_less_heat_out_is_heat_stored() -> None:
