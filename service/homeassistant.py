@@ -19,8 +19,6 @@ from service.table import Table
 from service.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from service.monitor import Profile
     from service.mqtt import Link
 
@@ -44,35 +42,18 @@ class Discovery:
         self._settings = settings
         self._node = node
         self._public_url = public_url
-        self._said: set[str] = set()
 
     def introduce(self, profile: Profile) -> None:
-        """A motor is known, or known better."""
-        if self._settings.discovery == "off":
-            return
-        payload = b"" if self._settings.discovery == "remove" else document(profile, self._node, self._public_url)
-        self._say(profile.motor, payload)
+        """A motor is known, or known better. It is said again with every new connection, so QoS 0 will do."""
+        wanted = self._settings.discovery == "on"
+        for topic in self.topics(profile.motor):
+            self._link.publish(topic, document(profile, self._node, self._public_url) if wanted else b"", retain=True)
 
-    def forget(self, motor: str) -> None:
-        """A motor was retired: its device goes."""
-        if self._settings.discovery != "off":
-            self._say(motor, b"")
-            self._said.discard(motor)
-
-    def welcome(self, profiles: Iterable[Profile], *, kept: bool) -> None:
-        """A session stands: say what the broker may not know."""
-        if not kept:
-            self._said.clear()
-        for profile in profiles:
-            if profile.motor not in self._said:
-                self.introduce(profile)
-
-    def _say(self, motor: str, payload: bytes) -> None:
-        topic = f"{self._settings.prefix}/device/{object_id(motor)}/config"
-        if self._link.publish(topic, payload, qos=1, retain=True) is None:
-            self._said.discard(motor)
-        else:
-            self._said.add(motor)
+    def topics(self, motor: str) -> list[str]:
+        """What the broker retains of a motor on Home Assistant's behalf; nothing where it is off."""
+        return (
+            [] if self._settings.discovery == "off" else [f"{self._settings.prefix}/device/{object_id(motor)}/config"]
+        )
 
 
 def object_id(motor: str) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from service.contract.codec import Refused
     from service.homeassistant import Discovery
+    from service.monitor import Profile
     from service.mqtt import Link
 
 
@@ -27,12 +28,13 @@ class Voice:
     """Encodes and publishes; what cannot be sent at once is not kept, for newer values follow."""
 
     def __init__(self, link: Link, node: str, model: Callable[[], str], discovery: Discovery) -> None:
-        self.discovery = discovery
+        self._discovery = discovery
         self._link = link
         self._node = node
         self._model = model
         self._rejections = Rejections(node)
         self._health_topics: dict[str, str] = {}
+        self._leaving: set[str] = set()
 
     def health(self, motor: str, payload: bytes) -> bool:
         """Publish a motor's encoded health, retained; False where there is nobody to tell."""
@@ -57,9 +59,21 @@ class Voice:
         if message is not None:
             self._link.publish(topics.node(self._node, "rejected"), codec.encode_json(message))
 
+    def introduce(self, profile: Profile) -> None:
+        """Tell those who find motors by themselves; to be said again with every connection."""
+        self._leaving.discard(profile.motor)
+        self._discovery.introduce(profile)
+
     def forget(self, motor: str) -> None:
-        """Remove what the broker retains of a motor that was retired."""
+        """Remove what the broker retains of a motor that was retired, with the next connection if there is none."""
         self._health_topics.pop(motor, None)
-        self.discovery.forget(motor)
-        for kind in ("health", "availability"):
-            self._link.publish(topics.motor(motor, kind), b"", qos=1, retain=True)
+        retained = [topics.motor(motor, "health"), topics.motor(motor, "availability"), *self._discovery.topics(motor)]
+        if any(self._link.publish(topic, b"", qos=1, retain=True) is None for topic in retained):
+            self._leaving.add(motor)
+        else:
+            self._leaving.discard(motor)
+
+    def welcome(self) -> None:
+        """A session stands: remove what could not be removed before."""
+        for motor in sorted(self._leaving):
+            self.forget(motor)

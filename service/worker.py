@@ -320,7 +320,7 @@ class Worker:
     def _introduce(self, profile: monitor.Profile) -> None:
         self._presence.expect(profile.motor, profile.interval_s, time.monotonic())
         self._live.introduce(profile)
-        self._voice.discovery.introduce(profile)
+        self._voice.introduce(profile)
 
     def _introduce_all(self) -> None:
         for profile in self.memory.registry.profiles.values():
@@ -368,7 +368,9 @@ class Worker:
         for motor, state in self._presence.states().items():
             self._voice.availability(motor, state)
         kept = self._welcomed and not forgotten
-        self._voice.discovery.welcome((seen.profile for seen in self._live.motors()), kept=kept)
+        self._voice.welcome()
+        for seen in self._live.motors():
+            self._voice.introduce(seen.profile)
         for motor in self._unsaid if kept else memory.healths:
             if motor in memory.healths:
                 self._voice.health(motor, memory.healths[motor])

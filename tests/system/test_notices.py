@@ -206,6 +206,22 @@ def test_home_assistant_finds_a_motor_reads_its_topics_and_forgets_it_when_it_re
     wait_until(lambda: watcher.on(topic)[-1].payload == b"", "the empty message that removes the device")
 
 
+def test_a_motor_that_left_while_the_edge_was_down_leaves_nothing_at_the_broker(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], tmp_path: Path
+) -> None:
+    plate = "{ rated_power_w = 1500, rated_speed_rpm = 1450 }"
+    motor = f'[motors.m1]\nclock = "simulated"\nnameplate = {plate}\n'
+    configured(edge, tmp_path, f'[homeassistant]\ndiscovery = "on"\n{motor}').start()
+    watcher.send(*failing(reading, seqs=range(1)))
+    watcher.wait_for(topics.motor("m1", "availability"))
+    retained = [topics.motor("m1", "health"), topics.motor("m1", "availability")]
+    retained.append("homeassistant/device/motortwin_m1/config")
+    wait_until(lambda: all(watcher.on(topic) for topic in retained), "what is retained")
+    edge.stop()
+    configured(edge, tmp_path, '[homeassistant]\ndiscovery = "on"\n').start()
+    wait_until(lambda: all(watcher.on(topic)[-1].payload == b"" for topic in retained), "three empty messages")
+
+
 def test_home_assistant_is_told_nothing_unless_it_is_switched_on_and_can_be_untold(
     edge: Edge, watcher: Watcher, reading: Callable[..., Reading]
 ) -> None:
