@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -247,6 +248,20 @@ def test_the_doctor_tells_a_wrong_password_from_a_broker_that_is_away(edge: Edge
         assert doctor(motor, edge, MQTT_PASSWORD="right")["broker"][0] == "ok"  # noqa: S106 - made up
     finally:
         broker.kill()
+
+
+def test_the_doctor_notices_clocks_that_disagree(
+    edge: Edge, motor: Any, watcher: Watcher, reading: Callable[..., Reading]
+) -> None:
+    edge.start()
+    for name in ("m1", "m2", "m3"):
+        watcher.introduce(name, clock="wall")
+        watcher.send(reading(name, ts_s=time.time() + 250.0))
+        watcher.wait_for(topics.motor(name, "health"))
+    verdict, text, remedy = doctor(motor, edge)["motors"]
+    assert verdict == "warn"
+    assert re.search(r"2[345]\d s ahead of the edge's", text)
+    assert "NTP" in remedy
 
 
 @pytest.mark.usefixtures("fleet")
