@@ -46,7 +46,7 @@ e2e: .venv/.stamp programs ## the images and the compose stack, on a container e
 	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
 .PHONY: check
-check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, scripts
+check: .venv/.stamp ## lint, types, import rules, AsyncAPI, settings, locks, workflows, scripts
 	@export PATH="$$PWD/.venv/bin:$$PATH"
 	failed=()
 	run() { # NAME COMMAND...
@@ -57,6 +57,7 @@ check: .venv/.stamp ## lint, types, import rules, AsyncAPI, locks, workflows, sc
 	run types     mypy
 	run imports   lint-imports
 	run asyncapi  python -m service.contract.asyncapi --check
+	run settings  python -m service.reference --check
 	run locks     python -m pytest -q tests/structure/test_locks.py
 	run workflows actionlint
 	run actions   zizmor --offline --quiet --persona auditor .github
