@@ -45,6 +45,11 @@ test: .venv/.stamp .venv-edge/.stamp programs ## every test; TESTS=tests/service
 e2e: .venv/.stamp programs ## the images and the compose stack, on a container engine that it starts if none runs
 	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
+.PHONY: e2e-workflows
+e2e-workflows: PROGRAMS += docker-registry:docker-registry
+e2e-workflows: .venv/.stamp programs ## GitHub's workflows on this machine, against a registry on the loopback -> build/e2e-workflows
+	@E2E_WORKFLOWS=1 $(FULL) -m pytest -q tests/workflows $(ARGS)
+
 .PHONY: check
 check: .venv/.stamp ## lint, types, import rules, AsyncAPI, settings, locks, workflows, scripts
 	@export PATH="$$PWD/.venv/bin:$$PATH"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from packaging.utils import canonicalize_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,14 +40,32 @@ def test_edge_holds_neither_pip_nor_a_compiler_nor_what_only_training_needs(run:
 
 
 def test_edge_is_small_above_its_base(run: Callable[..., Any], kept: Path) -> None:
-    form = "{{.Size}} {{.CreatedBy}}"
-    lines = run("docker", "history", "--no-trunc", "--human=false", "--format", form, "motortwin/edge").stdout
-    layers = [(int(size), made) for size, _, made in (line.partition(" ") for line in lines.splitlines())]
-    report = [f"{size / 1e6:8.1f} MB  {made:.100}\n" for size, made in layers if size]
-    (kept / "edge-layers.txt").write_text("".join(report))
-    # from the top down to the first line of the stage "runtime" is ours
-    first = next(at for at, (_, made) in enumerate(layers) if "motortwin:x:10001" in made)
-    assert sum(size for size, _ in layers[: first + 1]) / 1e6 <= EDGE_MB_ABOVE_BASE
+    report = run(ROOT / "deploy" / "images", "sizes", "edge").stdout
+    (kept / "edge-layers.txt").write_text(report)
+    *layers, whole = report.splitlines()
+    match = re.fullmatch(r"edge: ([0-9.]+) MB above its base of ([0-9.]+) MB, ([0-9.]+) MB in all", whole)
+    assert match, whole
+    above, base, everything = (float(one) for one in match.groups())
+    sizes = [(float(line.split()[0]), "(base)" in line) for line in layers]
+    assert sum(size for size, below in sizes if not below) == pytest.approx(above, abs=0.5)
+    assert sum(size for size, below in sizes if below) == pytest.approx(base, abs=0.5)
+    stored = _image(run, "motortwin/edge")["Size"] / 1e6
+    assert everything == pytest.approx(stored, abs=1.0)
+    assert above <= EDGE_MB_ABOVE_BASE
+
+
+def test_the_bill_of_materials_names_every_locked_wheel_by_its_version(run: Callable[..., Any]) -> None:
+    done = run(ROOT / "deploy" / "images", "sbom", "edge", timeout_s=300.0)
+    assert done.returncode == 0, done.stderr
+    folder = ROOT / "build" / "sbom"
+    spdx = json.loads((folder / "edge.spdx.json").read_text())
+    found = {(canonicalize_name(one["name"]), one.get("versionInfo")) for one in spdx["packages"]}
+    pins = re.findall(r"^([a-z0-9._-]+)==([^\s;]+)", (ROOT / "service" / "requirements.lock").read_text(), re.MULTILINE)
+    assert len(pins) > 20
+    assert {(canonicalize_name(name), version) for name, version in pins} - found == set()
+    assert "libc6" in {name for name, _ in found}
+    components = json.loads((folder / "edge.cdx.json").read_text())["components"]
+    assert "onnxruntime" in {one["name"] for one in components}
 
 
 @pytest.mark.parametrize("name", ["edge", "simulator"])

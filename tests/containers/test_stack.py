@@ -5,19 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import time
+import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import Any
 
 pytestmark = pytest.mark.containers
 
 AUTOSAVED_S = 4.0
 """After this time the broker has certainly written down what it acknowledged; it does so every two seconds."""
+
+ROOT = Path(__file__).resolve().parents[2]
+MAY_BE_EMPTY = {"Refused, displaced, masked per second", "Failures"}
 
 ALERTS = "motortwin/v1/motor/+/alert/+"
 
@@ -84,6 +88,20 @@ def test_prometheus_scrapes_the_edge_and_a_rule_fires_for_the_failing_motor(
     ]
     assert stack.ask_prometheus("ALERTS%7Balertname=%22Watchdog%22,alertstate=%22firing%22%7D")
     assert stack.ask_prometheus("instance:motortwin_readings:rate1m")
+
+
+def test_every_panel_of_the_dashboard_gets_data(stack, eventually: Callable[..., Any]) -> None:
+    panels = json.loads((ROOT / "deploy" / "grafana" / "motortwin.json").read_text())["panels"]
+    asked = [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", [])]
+    assert len(asked) > 15
+    # a panel of troubles is rightly empty where there are none: its series are there all the same
+    queries = {(title, expr.removesuffix(" > 0").replace("$__rate_interval", "1m")) for title, expr in asked}
+
+    def unanswered() -> list[tuple[str, str]]:
+        return [one for one in sorted(queries) if not stack.ask_prometheus(urllib.parse.quote(one[1]))]
+
+    # what is written only once something went wrong; promtool has judged the expression
+    eventually("data", lambda: {title for title, _ in unanswered()} <= MAY_BE_EMPTY, within_s=90.0)
 
 
 def test_the_page_shows_both_motors_in_a_browser(stack, browser, kept: Path, eventually: Callable[..., Any]) -> None:

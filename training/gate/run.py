@@ -101,6 +101,16 @@ def _compared(args: Args, report: Report, pair: tuple[bundle.Bundle, bundle.Bund
         _asked(report, say, Check("runs", False, str(error), "an answer to every window"))
         return
     report.slices = judge(found)
+    _told(report, say)
+    if not args.retrain:
+        _asked(report, say, Check("retrain_reproduces", None, "give --retrain to train it again", "the same digest"))
+    elif report.refused:
+        _asked(report, say, Check("retrain_reproduces", None, "refused without it", "the same digest"))
+    else:
+        _asked(report, say, *origin.again(candidate, windows.parts(windows.PART), say))
+
+
+def _told(report: Report, say: Tell) -> None:
     for one in report.slices:
         if one.verdict != "same":
             say(
@@ -135,10 +145,6 @@ def _replayed(args: Args, report: Report, pair: tuple[bundle.Bundle, bundle.Bund
     except source.CorpusAbsentError as error:
         report.absent.append(str(error))
         say(f"left out: {error}")
-    if args.retrain:
-        _asked(report, say, *origin.again(candidate, sample, say))
-    else:
-        _asked(report, say, Check("retrain_reproduces", None, "give --retrain to train it again", "the same digest"))
     return found
 
 

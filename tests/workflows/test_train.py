@@ -1,0 +1,73 @@
+"""``train``: from a push to a gated candidate, and from a pull request to a refusal that it can read."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.deploy.hub import serving
+from tests.workflows.conftest import PYTHON, ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.workflows.conftest import Runner
+
+TRAIN = "--windows 1024 --epochs 1 --golden 4 --workers 1"
+VARIABLES = {
+    "DATA_ARGS": "none",
+    "TRAIN_ARGS": TRAIN,
+    "EVALUATE_ARGS": "--only ekf --tiny --seeds 1 --workers 1",
+    "GATE_ARGS": "--tiny",
+}
+"""A minute instead of half an hour; everything runs, and the figures mean nothing."""
+
+
+@pytest.fixture(scope="module")
+def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a training of the same arguments made earlier, outside of any workflow."""
+    folder = tmp_path_factory.mktemp("champion") / "models"
+    command = [PYTHON, "-m", "training", "train", "--out", folder, *TRAIN.split()]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=600)
+    return folder
+
+
+def test_a_push_ends_with_a_gated_candidate(runner: Runner, champion: Path) -> None:
+    done = runner.run("train", "push", "--job", "train", variables={**VARIABLES, "CHAMPION": str(champion)})
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "Summary - ## Gate: passed" in done.stdout
+    candidate = runner.artifacts / "candidate"
+    assert {one.name for one in candidate.iterdir()} == {"models", "gate", "evaluation"}
+    # another checkout, the same bytes
+    assert (candidate / "models" / "manifest.json").read_bytes() == (champion / "manifest.json").read_bytes()
+    gate = json.loads((candidate / "gate" / "gate.json").read_text())
+    assert gate["verdict"] == "passed"
+    assert {one["name"]: one["passed"] for one in gate["checks"]}["retrain_reproduces"] is True
+    assert json.loads((candidate / "evaluation" / "evaluation.json").read_text())
+
+
+def test_a_pull_request_that_makes_the_models_worse_reads_why(runner: Runner) -> None:
+    """Against the shipped models, what a minute trains has no chance."""
+    payload = {
+        "pull_request": {"number": 7, "head": {"repo": {"full_name": "o/r"}}},
+        "repository": {"full_name": "o/r"},
+    }
+    with serving() as (hub, url):
+        done = runner.run(
+            "train",
+            "pull_request",
+            variables=VARIABLES,
+            secrets={"GITHUB_TOKEN": "t0ken"},
+            payload=payload,
+            environment={"GITHUB_API_URL": url, "GITHUB_REPOSITORY": "o/r"},
+        )
+        comments = list(hub.comments)
+    assert done.returncode != 0
+    assert "Summary - ## Gate: refused" in done.stdout
+    assert len(comments) == 1, done.stdout[-3000:]
+    assert "## Gate: refused" in comments[0]["body"]
+    assert "**missed**" in comments[0]["body"]
+    assert "t0ken" not in done.stdout
