@@ -14,13 +14,16 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "e2e-workflows"
@@ -69,9 +72,13 @@ class Runner:
         command += ["--defaultbranch", "main"]
         for reference, (name, *_) in STUBS.items():
             command += ["--local-repository", f"{reference}={self._stubs / name}"]
-        for flag, pairs in (("--var", variables), ("--secret", secrets), ("--env", given)):
+        for flag, pairs in (("--var", variables), ("--env", given)):
             for key, value in (pairs or {}).items():
                 command += [flag, f"{key}={value}"]
+        # by name only: a process list is no place for them
+        for key in secrets or {}:
+            command += ["--secret", key]
+        surrounding = {**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}", **(secrets or {})}
         if payload is not None:
             file = self.clone.parent / "event.json"
             file.write_text(json.dumps(payload))
@@ -80,7 +87,7 @@ class Runner:
         done = subprocess.run(
             command,
             cwd=self.clone,
-            env={**os.environ, "PATH": f"{self._bin}:{os.environ['PATH']}", "XDG_CACHE_HOME": str(self.clone.parent)},
+            env={**surrounding, "XDG_CACHE_HOME": str(self.clone.parent)},
             capture_output=True,
             text=True,
             timeout=RUN_TIMEOUT_S,
@@ -92,12 +99,16 @@ class Runner:
         log.write_text(f"{done.stdout}{done.stderr}\n{time.monotonic() - started:.1f} s, status {done.returncode}\n")
         return done
 
-    def commit(self, message: str) -> str:
-        """What the clone's working tree holds becomes a commit; its id."""
+    def commit(self, message: str) -> None:
+        """What the clone's working tree holds becomes a commit."""
         git = ["git", "-C", str(self.clone), "-c", "user.name=test", "-c", "user.email=test@localhost"]
         subprocess.run([*git, "add", "--all"], check=True)
         subprocess.run([*git, "commit", "--quiet", "--allow-empty", "--message", message], check=True)
-        return subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+
+    def head(self) -> str:
+        """The clone's commit."""
+        command = ["git", "-C", str(self.clone), "rev-parse", "HEAD"]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
     def _cloned(self) -> None:
         """This tree as it stands, on a branch main of its own."""
@@ -152,6 +163,30 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
     return Runner(tmp_path_factory.mktemp("runner"))
 
 
+class Key(NamedTuple):
+    """An Ed25519 key made for this session."""
+
+    private_pem: str
+    public: Path
+
+
+@pytest.fixture(scope="session")
+def key(tmp_path_factory: pytest.TempPathFactory) -> Key:
+    """The key that signs releases."""
+    made = Ed25519PrivateKey.generate()
+    public = tmp_path_factory.mktemp("key") / "release.pub"
+    public.write_bytes(made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return Key(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(), public)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[None]:
+    """A container engine, started where none runs."""
+    subprocess.run([ROOT / "deploy" / "engine", "start"], check=True, capture_output=True, timeout=300.0)
+    yield
+    subprocess.run([ROOT / "deploy" / "engine", "stop"], check=True, capture_output=True, timeout=300.0)
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an image registry on the loopback."""
@@ -184,3 +219,14 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(timeout=10.0)
+
+
+@pytest.fixture(scope="session")
+def get() -> Callable[[str], Any]:
+    """What a page says, as JSON."""
+
+    def fetch(url: str) -> Any:
+        with urllib.request.urlopen(url, timeout=10.0) as answer:  # noqa: S310 - our own address
+            return json.load(answer)
+
+    return fetch

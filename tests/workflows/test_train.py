@@ -1,7 +1,8 @@
-"""``train``: from a push to a gated candidate, and from a pull request to a refusal that it can read."""
+"""``train``: from a push to models that are signed and out, and from a pull request to a refusal that it can read."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 from typing import TYPE_CHECKING
@@ -12,9 +13,11 @@ from tests.deploy.hub import serving
 from tests.workflows.conftest import PYTHON, ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import Any
 
-    from tests.workflows.conftest import Runner
+    from tests.workflows.conftest import Key, Runner
 
 TRAIN = "--windows 1024 --epochs 1 --golden 4 --workers 1"
 VARIABLES = {
@@ -22,6 +25,7 @@ VARIABLES = {
     "TRAIN_ARGS": TRAIN,
     "EVALUATE_ARGS": "--only ekf --tiny --seeds 1 --workers 1",
     "GATE_ARGS": "--tiny",
+    "ALLOW_TINY": "1",
 }
 """A minute instead of half an hour; everything runs, and the figures mean nothing."""
 
@@ -35,8 +39,16 @@ def champion(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_push_ends_with_a_gated_candidate(runner: Runner, champion: Path) -> None:
-    done = runner.run("train", "push", "--job", "train", variables={**VARIABLES, "CHAMPION": str(champion)})
+@pytest.mark.usefixtures("engine")
+def test_a_push_ends_with_gated_models_in_every_wave(
+    runner: Runner, champion: Path, registry: str, key: Key, get: Callable[[str], Any]
+) -> None:
+    done = runner.run(
+        "train",
+        "push",
+        variables={**VARIABLES, "CHAMPION": str(champion), "REGISTRY": registry},
+        secrets={"RELEASE_KEY": key.private_pem},
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Summary - ## Gate: passed" in done.stdout
     candidate = runner.artifacts / "candidate"
@@ -47,6 +59,17 @@ def test_a_push_ends_with_a_gated_candidate(runner: Runner, champion: Path) -> N
     assert gate["verdict"] == "passed"
     assert {one["name"]: one["passed"] for one in gate["checks"]}["retrain_reproduces"] is True
     assert json.loads((candidate / "evaluation" / "evaluation.json").read_text())
+
+    made = runner.artifacts / "release" / "release" / "release.json"
+    subprocess.run([ROOT / "deploy" / "release", "verify", made, key.public], check=True, cwd=ROOT)
+    release = json.loads(made.read_text())
+    assert (release["lane"], release["images"]) == ("models", {})
+    assert release["bundle"]["digest"] == gate["candidate"]
+    assert release["gate"]["sha256"] == hashlib.sha256((candidate / "gate" / "gate.json").read_bytes()).hexdigest()
+    assert release["commit"] == runner.head()
+    tags = get(f"http://{registry}/v2/motortwin/release/tags/list")["tags"]
+    assert set(tags) == {str(release["sequence"]), "canary", "share", "rest"}
+    assert "PRIVATE KEY" not in done.stdout
 
 
 def test_a_pull_request_that_makes_the_models_worse_reads_why(runner: Runner) -> None:
