@@ -137,13 +137,13 @@ def environments(workflow: Workflow) -> list[str]:
 
 
 def secrets_in_environments(workflow: Workflow) -> list[str]:
-    """The registry's token may be the run's own; every other secret belongs to an environment."""
+    """The registry's token may be the run's own; every other secret belongs to an environment, or is handed by name."""
     return [
         f"{name} reads secrets.{named}"
         for name, job in jobs(workflow).items()
         for named in re.findall(r"secrets\.(\w+)", yaml.safe_dump(job))
-        if named != "REGISTRY_TOKEN" and "environment" not in job
-    ] + [f"{name} hands its secrets on" for name, job in jobs(workflow).items() if "secrets" in job]
+        if named != "REGISTRY_TOKEN" and "environment" not in job and "uses" not in job
+    ] + [f"{name} hands all secrets on" for name, job in jobs(workflow).items() if job.get("secrets") == "inherit"]
 
 
 def nothing_of_a_stranger_deploys(workflow: Workflow) -> list[str]:
