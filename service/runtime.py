@@ -30,7 +30,7 @@ from service.contract import topics
 from service.contract.messages import MAX_PAYLOAD_BYTES
 from service.flight import Flight
 from service.historian import Historian
-from service.homeassistant import Discovery
+from service.homeassistant.discovery import Discovery
 from service.inbox import Acknowledged, Connected, Inbox
 from service.live import Live
 from service.metrics import Metrics

@@ -21,7 +21,7 @@ from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Birth, Nameplate
 from service.contract.topics import ID_PATTERN
 from service.errors import SettingsError
-from service.homeassistant import HomeAssistantSettings
+from service.homeassistant.options import HomeAssistantSettings
 from service.notices.options import MailSettings, WebhookSettings
 from service.sparkplug.options import SparkplugSettings
 from service.table import Table as _Table

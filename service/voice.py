@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from service.contract.codec import Refused
-    from service.homeassistant import Discovery
+    from service.homeassistant.discovery import Discovery
     from service.monitor import Profile
     from service.mqtt import Link
 

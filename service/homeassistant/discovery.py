@@ -8,30 +8,20 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
 from pydantic_core import to_json
 
 from service.contract import topics
 from service.contract.faults import ANOMALY, HEALTHY, Fault
-from service.table import Table
 from service.version import VERSION
 
 if TYPE_CHECKING:
+    from service.homeassistant.options import HomeAssistantSettings
     from service.monitor import Profile
     from service.mqtt import Link
 
 _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_-]")
-
-
-class HomeAssistantSettings(Table):
-    """Whether Home Assistant is told of the motors."""
-
-    discovery: Annotated[
-        Literal["off", "on", "remove"], Field(description="remove: take back what an earlier 'on' has told the broker")
-    ] = "off"
-    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$")] = "homeassistant"
 
 
 class Discovery:

@@ -1,0 +1,1 @@
+"""Home Assistant: ``options`` are its settings, ``discovery`` the messages by which it finds the motors."""
