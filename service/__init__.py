@@ -52,6 +52,7 @@ console    ``motor``, the edge at the terminal: the API's client
 metrics    every Prometheus metric
 table      what the tables of the settings are made of
 settings   TOML and environment -> typed settings
+report     a motor or the fleet on paper, for the shift book
 reference  every setting as a page, from the types
 errors     errors without transport vocabulary
 runtime    threads and their owner; live and ready

@@ -223,6 +223,16 @@ class Archive:
             )
             return [dict(zip(ALERT_COLUMNS, row, strict=True)) for row in found]
 
+    def recent(self, since_ts_s: float, standing: Sequence[str], limit: int) -> list[dict[str, Any]]:
+        """Alerts that stand (by id) or were heard of since then by the edge's clock, newest first."""
+        with self._reader() as connection:
+            found = connection.execute(
+                f"SELECT {', '.join(ALERT_COLUMNS)} FROM alert WHERE heard_ts_s >= ? "  # noqa: S608
+                f"OR id IN ({', '.join('?' * len(standing))}) ORDER BY heard_ts_s DESC LIMIT ?",
+                (since_ts_s, *standing, limit),
+            )
+            return [dict(zip(ALERT_COLUMNS, row, strict=True)) for row in found]
+
     def has_alert(self, alert: str) -> bool:
         """Whether an alert is kept under this id."""
         with self._reader() as connection:

@@ -6,6 +6,7 @@ module     responsibility
 documents  the shapes of the answers
 routes     health, motors, alerts, model, metrics, the page
 past       history, last windows, alerts and notes, money: what the historian holds
+reports    pages for the shift book
 repository bundles: which there are, try one, call one off (Open Inference Protocol)
 access     who may change something
 answers    answers in one form

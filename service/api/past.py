@@ -55,7 +55,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         try:
             repaired = runtime.historian.archive.repaired()
         except sqlite3.Error as error:
-            return _unkept(error)
+            return unkept(error)
         return answer(money.reckon(at_risk, repaired, runtime.settings.money))
 
 
@@ -67,7 +67,7 @@ def _history(app: FastAPI, runtime: Runtime) -> None:
         try:
             series = archive.series(motor, start, end, step)
         except sqlite3.Error as error:
-            return _unkept(error)
+            return unkept(error)
         return answer({"motor": motor, **series._asdict()})
 
     @app.get("/v1/motors/{motor}/history.csv", response_class=StreamingResponse, responses=_UNKEPT)
@@ -76,7 +76,7 @@ def _history(app: FastAPI, runtime: Runtime) -> None:
         try:
             header, first = next(rows), next(rows, None)
         except sqlite3.Error as error:
-            return _unkept(error)
+            return unkept(error)
         headers = {"content-disposition": f'attachment; filename="{motor}.csv"', "cache-control": "no-store"}
         lines = _lines(header, [] if first is None else [first], rows)
         return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
@@ -113,13 +113,9 @@ def _alerts(app: FastAPI, runtime: Runtime) -> None:
             alerts = archive.alerts(motor, limit)
             notes = archive.notes([alert["id"] for alert in alerts])
         except sqlite3.Error as error:
-            return _unkept(error)
+            return unkept(error)
         seen = runtime.live.motor(motor)
-        standing = {alert.id for alert in seen.alerts.values()} if seen is not None else set()
-        for alert in alerts:
-            alert["notes"] = [note for note in notes if note["alert"] == alert["id"]]
-            if alert["state"] != "clear" and alert["id"] not in standing:
-                alert |= {"state": "clear", "reason": f"{alert['reason']} (its end was not recorded)"}
+        complete(alerts, notes, {alert.id for alert in seen.alerts.values()} if seen is not None else set())
         return answer({"alerts": alerts})
 
 
@@ -144,12 +140,21 @@ def _notes(app: FastAPI, runtime: Runtime) -> None:
             saved = Note(alert, said.kind, said.by, said.text, time.time())
             runtime.historian.say(saved)
         except (StoreError, sqlite3.Error) as error:
-            return _unkept(error)
+            return unkept(error)
         runtime.live.note(saved)
         return answer(saved, 201)
 
 
-def _unkept(error: Exception) -> Response:
+def complete(alerts: list[dict[str, Any]], notes: list[dict[str, Any]], standing: set[str]) -> None:
+    """Put to each alert what was said of it, and its end where that was missed."""
+    for alert in alerts:
+        alert["notes"] = [note for note in notes if note["alert"] == alert["id"]]
+        if alert["state"] != "clear" and alert["id"] not in standing:
+            alert |= {"state": "clear", "reason": f"{alert['reason']} (its end was not recorded)"}
+
+
+def unkept(error: Exception) -> Response:
+    """History cannot be asked at present."""
     remedy = "see /health/ready; the edge tries again by itself"
     return failure(503, "no_history", f"history cannot be used: {error}", remedy)
 

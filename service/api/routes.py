@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from service import metrics, vibration
-from service.api import documents, inference, past, repository
+from service.api import documents, inference, past, reports, repository
 from service.api.answers import answer, mistake, unknown_motor
 from service.api.shield import Shield, failure, is_protocol
 from service.api.stream import Streams
@@ -51,6 +51,7 @@ def create(runtime: Runtime) -> FastAPI:
     _health(app, runtime)
     _fleet(app, runtime, streams)
     past.add(app, runtime)
+    reports.add(app, runtime)
     repository.add(app, runtime)
     inference.add(app, runtime)
 

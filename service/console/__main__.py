@@ -10,14 +10,14 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from service.console import ack, doctor, history, models, options, replay, status, watch
+from service.console import ack, doctor, history, models, options, replay, report, status, watch
 from service.console.exits import Exit
 from service.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (status, watch, history, ack, models, replay, doctor)
+COMMANDS = (status, watch, history, ack, models, report, replay, doctor)
 _INTERRUPTED = 130
 EPILOG = """\
 examples:
@@ -25,6 +25,7 @@ examples:
   motor watch                                as it changes
   motor history press-4 --from 7d --csv      every kept sample of a week
   motor ack press-4 -m "bearing ordered"     acknowledge its open alerts
+  motor report press-4 --out press-4.html    a page for the shift book; print it
   motor models swap 2026-05                  try a bundle and bring it into use
   motor doctor                               what is wrong, and what to do
 

@@ -172,6 +172,7 @@ function drawCost(money) {
 function drawAlerts(past) {
   byId("no-alerts").hidden = past.alerts.length > 0;
   byId("csv").href = `/v1/motors/${shown}/history.csv`;
+  byId("report").href = `/v1/motors/${shown}/report`;
   byId("past").replaceChildren(...past.alerts.map((alert) => {
     const open = alert.state !== "clear";
     const item = make("li", "", { "data-state": open ? "alarm" : "clear" });
