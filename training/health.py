@@ -9,9 +9,13 @@ nameplate's ``c``, logarithm of the damage ``d`` (0 at failure) and its growth `
     d' = d + g dt,  c' = c,  g' = g                                        random walks beside this
 
 The thermal part is discretised exactly, by the closed form of a 2x2 exponential with real eigenvalues, so one step may
-be a second or a day. Measurements (winding, housing, log severity) are applied one after the other in Joseph form
+be a second or a day. Measurements (winding, housing, severity) are applied one after the other in Joseph form
 (Bar-Shalom, Li and Kirubarajan, Estimation with Applications, 2001, eq. 5.2.3-18), each masked where it is NaN; a
 normalised innovation beyond ``GATE`` has its noise inflated until it is not, so no single value can throw the filter.
+Severity is ``exp(d)`` with noise that grows with it: its update is iterated (ibid., sec. 10.5.2), about where it leads
+and not about where it comes from. Noise reckoned from the measured severity would trust high values more than low ones.
+
+The graph is written for few nodes: at the edge's usual batch of a few motors a node costs more than its arithmetic.
 
 Remaining life is the first passage of ``d + g t`` through zero under the joint Gaussian of ``(d, g)``.
 """
@@ -37,8 +41,8 @@ INITIAL_SD = (30.0, 25.0, 0.2, 2.0, 0.02)
 
 GATE = 5.0
 """Largest normalised innovation that is believed, in standard deviations."""
-SEVERITY_FLOOR = 0.02
-"""A severity below this says 'as new' and no more."""
+ITERATIONS = 4
+"""Of the severity's update: enough from as new to nearly failed in one step."""
 HORIZON_H = 20_000.0
 """A first passage later than this is no end in sight: infinity."""
 
@@ -58,8 +62,8 @@ class Tuning(NamedTuple):
     growth_sd: float = 0.003  # random walk, 1/h per square root of hour
     winding_sd_k: float = 1.0
     housing_sd_k: float = 0.8
-    severity_sd: float = 0.06  # of severity itself; of its logarithm it is this over the severity
-    severity_log_sd: float = 0.20
+    severity_sd: float = 0.06  # of severity itself
+    severity_log_sd: float = 0.20  # of its logarithm, beside that
     failure_sd: float = 0.5  # of the logarithm of the severity at which a machine really fails
 
 
@@ -78,25 +82,36 @@ _NUMBERS: dict[str, float] = {
     "hour_s": 3600.0,
     "z90": 1.6448536269514722,  # 5 % of a Gaussian lie above
     "gate": GATE,
-    "severity_floor": SEVERITY_FLOOR,
     "horizon_h": HORIZON_H,
     "max_dt_s": MAX_DT_S,
     "infinity": float("inf"),
     "tiny": 1e-12,
-    "ambient_c": 25.0,  # where unmeasured
-    "effort": 0.75,  # load where neither load nor current is measured
-    "effort_max": 3.0,
-    "winding_rise_k": 80.0,  # where the nameplate does not say; see messages.Nameplate
-    "housing_rise_k": 40.0,
-    "thermal_tau_s": 2400.0,
     "rise_min_k": 2.0,
-    "rise_max_k": 300.0,
-    "tau_min_s": 1.0,
-    "tau_max_s": 1e6,
-    "ambient_min_c": -60.0,
-    "ambient_max_c": 90.0,
     "cooling_lost": 1.3862943611198906,  # ln 4: a resistance four times as new is a health of 0
 }
+
+
+class Range(NamedTuple):
+    """What a driving quantity is where it is unknown, and the range that it is held in."""
+
+    fallback: float
+    low: float
+    high: float
+
+
+OPERATING_RANGES: dict[str, Range] = {
+    "current_a": Range(0.0, 0.0, 1e6),
+    "load": Range(0.75, 0.0, 3.0),
+    "ambient_c": Range(25.0, -60.0, 90.0),
+}
+NAMEPLATE_RANGES: dict[str, Range] = {
+    "rated_current_a": Range(1.0, 1e-12, 1e6),
+    "winding_rise_k": Range(80.0, 2.0, 300.0),  # fallbacks of rises and time constant as in messages.Nameplate
+    "housing_rise_k": Range(40.0, 2.0, 300.0),
+    "thermal_tau_s": Range(2400.0, 1.0, 1e6),
+}
+EFFORT_MAX = 3.0
+"""More than this of the rated load or current is a broken sensor."""
 
 
 class Inputs(NamedTuple):
@@ -121,6 +136,10 @@ class Health(nn.Module):
     max_sd: Tensor
     min_variance: Tensor
     eye: Tensor
+    warm: Tensor
+    walks: Tensor
+    places: Tensor
+    constant_part: Tensor
 
     def __init__(self, tuning: Tuning | None = None) -> None:
         super().__init__()
@@ -137,7 +156,26 @@ class Health(nn.Module):
         constant("lower", [_LOWER])
         constant("max_sd", [_MAX_SD])
         constant("min_variance", [np.square(_MIN_SD)])
-        constant("eye", np.eye(len(STATE_NAMES)))
+        size = len(STATE_NAMES)
+        constant("eye", np.eye(size))
+        constant("n_effort_max", EFFORT_MAX)
+        constant("n_damage_min", _LOWER[3])
+        for name, names, ranges in (
+            ("operating", OPERATING, OPERATING_RANGES),
+            ("nameplate", NAMEPLATE, NAMEPLATE_RANGES),
+        ):
+            self.register_buffer(f"n_{name}_columns", torch.tensor([names.index(one) for one in ranges]))
+            for field in Range._fields:
+                constant(f"n_{name}_{field}", [[getattr(one, field) for one in ranges.values()]])
+        constant("warm", [[1.0, 1.0, 0.0, 0.0, 0.0]])
+        numbers = (tuning or Tuning())._asdict()
+        constant("walks", [[0.0, 0.0, *(numbers[f"{name}_sd"] ** 2 for name in ("cooling", "damage", "growth"))]])
+        # Where p11, p12, w_c, p21, p22, h_c and the hours stand in the Jacobian; the rest of it is constant.
+        places = np.zeros((7, size, size))
+        for entry, (row, column) in enumerate(((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (3, 4))):
+            places[entry, row, column] = 1.0
+        constant("places", places.reshape(7, -1))
+        constant("constant_part", [np.diag([0.0, 0.0, 1.0, 1.0, 1.0]).ravel()])
 
     def forward(
         self, state: Tensor, cov: Tensor, operating: Tensor, nameplate: Tensor, severity: Tensor, dt_s: Tensor
@@ -153,67 +191,55 @@ class Health(nn.Module):
         seconds = torch.where(_known(dt_s), dt_s, n("n_zero"))
         seconds = torch.minimum(torch.maximum(seconds, n("n_zero")), n("n_max_dt_s"))
         x, P = self.predict(x, P, self.inputs(operating, nameplate), seconds)
-        held = torch.minimum(torch.maximum(severity, n("n_severity_floor")), n("n_one"))
-        sd = n("n_severity_sd") / held
-        same = torch.ones_like(severity)
-        measurements = (
-            (0, operating[:, OPERATING.index("winding_c")].double(), n("n_winding_sd_k") * n("n_winding_sd_k") * same),
-            (1, operating[:, OPERATING.index("housing_c")].double(), n("n_housing_sd_k") * n("n_housing_sd_k") * same),
-            (3, torch.log(held), sd * sd + n("n_severity_log_sd") * n("n_severity_log_sd")),
-        )
-        innovations, nis = [], torch.zeros_like(severity)
-        for at, z, R in measurements:
-            x, P, innovation, distance = self.update(x, P, at, z, R)
-            innovations.append(innovation)
-            nis = nis + distance
+        winding, housing = (operating[:, OPERATING.index(name)].double() for name in ("winding_c", "housing_c"))
+        x, P, of_winding, nis_w = self.update(x, P, 0, winding, n("n_winding_sd_k") * n("n_winding_sd_k"))
+        x, P, of_housing, nis_h = self.update(x, P, 1, housing, n("n_housing_sd_k") * n("n_housing_sd_k"))
+        z, R = self.linearised(x[:, 3], P[:, 3, 3], severity)
+        x, P, of_severity, nis_s = self.update(x, P, 3, z, R)
         x, P = self._sound(*self._bounded(x, P))
-        return x, P, *self.outlook(x, P), torch.stack(innovations, dim=1), nis
+        innovation = torch.stack([of_winding, of_housing, of_severity], dim=1)
+        return x, P, *self.outlook(x, P), innovation, nis_w + nis_h + nis_s
 
     def inputs(self, operating: Tensor, nameplate: Tensor) -> Inputs:
         """Losses, ambient and thermal nameplate with their fallbacks for what is missing."""
         n = self.get_buffer
-
-        def read(table: Tensor, names: tuple[str, ...], name: str, fallback: Tensor) -> tuple[Tensor, Tensor]:
-            value = table[:, names.index(name)].double()
-            return torch.where(_known(value), value, fallback), _known(value)
-
-        load, has_load = read(operating, OPERATING, "load", n("n_effort"))
-        current, has_current = read(operating, OPERATING, "current_a", n("n_effort"))
-        rated, has_rated = read(nameplate, NAMEPLATE, "rated_current_a", n("n_one"))
+        (current, load, ambient), (has_current, has_load, has_ambient) = self._read("operating", operating)
+        (rated, winding_rise, housing_rise, tau), (has_rated, *_) = self._read("nameplate", nameplate)
         has_current = has_current & has_rated
-        drawn = torch.minimum(torch.abs(current) / torch.maximum(rated, n("n_tiny")), n("n_effort_max"))
+        drawn = torch.minimum(current / rated, n("n_effort_max"))
         idle = n("n_idle_current_squared")
         drawn = torch.maximum((drawn * drawn - idle) / (n("n_one") - idle), n("n_zero"))
-        load = torch.minimum(torch.abs(load), n("n_effort_max"))
         squared = torch.where(has_load | ~has_current, load * load, drawn)
         copper = squared * (n("n_cold_share") + (n("n_one") - n("n_cold_share")) * squared)
         losses = n("n_idle_share") + (n("n_one") - n("n_idle_share")) * copper
-        ambient, has_ambient = read(operating, OPERATING, "ambient_c", n("n_ambient_c"))
-        housing_rise, _ = read(nameplate, NAMEPLATE, "housing_rise_k", n("n_housing_rise_k"))
-        housing_rise = torch.minimum(torch.maximum(housing_rise, n("n_rise_min_k")), n("n_rise_max_k"))
-        winding_rise, _ = read(nameplate, NAMEPLATE, "winding_rise_k", n("n_winding_rise_k"))
-        winding_rise = torch.maximum(torch.minimum(winding_rise, n("n_rise_max_k")), housing_rise + n("n_rise_min_k"))
-        tau, _ = read(nameplate, NAMEPLATE, "thermal_tau_s", n("n_thermal_tau_s"))
+        winding_rise = torch.maximum(winding_rise, housing_rise + n("n_rise_min_k"))
         known_sd = n("n_thermal_sd_k") + n("n_thermal_share") * losses * winding_rise
         return Inputs(
             copper=copper,
             losses=losses,
-            ambient_c=torch.minimum(torch.maximum(ambient, n("n_ambient_min_c")), n("n_ambient_max_c")),
+            ambient_c=ambient,
             winding_rise_k=winding_rise,
             housing_rise_k=housing_rise,
-            tau_s=torch.minimum(torch.maximum(tau, n("n_tau_min_s")), n("n_tau_max_s")),
+            tau_s=tau,
             model_sd_k=torch.where((has_load | has_current) & has_ambient, known_sd, n("n_blind_sd_k")),
         )
+
+    def _read(self, name: str, table: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """The columns of ``name``'s ranges, held within them, and which were known, each ``(B,)``."""
+        n = self.get_buffer
+        given = torch.index_select(table, 1, n(f"n_{name}_columns")).double()
+        known = _known(given)
+        held = torch.where(known, given, n(f"n_{name}_fallback"))
+        held = torch.minimum(torch.maximum(held, n(f"n_{name}_low")), n(f"n_{name}_high"))
+        return held.unbind(dim=1), known.unbind(dim=1)
 
     def predict(self, x: Tensor, P: Tensor, u: Inputs, dt_s: Tensor) -> tuple[Tensor, Tensor]:
         """State and covariance ``dt_s`` later: ``x' = f(x)``, ``P' = F P F^T + Q``."""
         n = self.get_buffer
         f, F, memory = self.transition(x, u, dt_s)
-        hours = dt_s / n("n_hour_s")
         warmth = u.model_sd_k * u.model_sd_k * (n("n_one") - memory * memory)
-        drift = [hours * n(f"n_{name}_sd") * n(f"n_{name}_sd") for name in ("cooling", "damage", "growth")]
-        Q = torch.stack([warmth, warmth, *drift], dim=1).unsqueeze(2) * self.eye
-        return f, torch.matmul(torch.matmul(F, P), F.transpose(1, 2)) + Q
+        Q = warmth.unsqueeze(1) * self.warm + (dt_s / n("n_hour_s")).unsqueeze(1) * self.walks
+        return f, torch.matmul(torch.matmul(F, P), F.transpose(1, 2)) + Q.unsqueeze(2) * self.eye
 
     def transition(self, x: Tensor, u: Inputs, dt_s: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """``f(x)`` ``(B, 5)``, its Jacobian ``(B, 5, 5)`` and ``exp(slow eigenvalue dt)`` ``(B,)``.
@@ -253,13 +279,32 @@ class Health(nn.Module):
         lift = end_h - u.ambient_c
         w_c = lift * (one - p11 - p12) - g * (q11 * w + q12 * h)
         h_c = lift * (one - p21 - p22) - g * (q21 * w + q22 * h)
-        o, i = torch.zeros_like(c), torch.ones_like(c)
-        rows = ((p11, p12, w_c, o, o), (p21, p22, h_c, o, o), (o, o, i, o, o), (o, o, o, i, hours), (o, o, o, o, i))
-        F = torch.stack([torch.stack(row, dim=1) for row in rows], dim=1)
+        entries = torch.stack([p11, p12, w_c, p21, p22, h_c, hours], dim=1)
+        F = (torch.matmul(entries, self.places) + self.constant_part).reshape(-1, len(STATE_NAMES), len(STATE_NAMES))
         return f, F, E1
+
+    def linearised(self, d: Tensor, variance: Tensor, severity: Tensor) -> tuple[Tensor, Tensor]:
+        """What a severity says of the log damage ``d``, and the variance of that, each ``(B,)``.
+
+        ``severity = h(d) + v`` with ``h = exp`` and ``R(d) = r^2 + (l h)^2``, linearised about the estimate ``d_i``
+        that it leads to: ``d_{i+1} = d + K (severity - h - h (d - d_i))``, ``K = V h / (h^2 V + R)``.
+        """
+        n = self.get_buffer
+        plain, relative = n("n_severity_sd") * n("n_severity_sd"), n("n_severity_log_sd") * n("n_severity_log_sd")
+        held = torch.minimum(torch.maximum(severity, n("n_zero")), n("n_one"))
+        about = d
+        for _ in range(ITERATIONS):
+            h = torch.exp(about)
+            gain = variance * h / (h * h * (variance + relative) + plain)
+            about = d + gain * (held - h - h * (d - about))
+            about = torch.minimum(torch.maximum(about, n("n_damage_min")), n("n_zero"))
+        h = torch.exp(about)
+        return about + (held - h) / h, plain / (h * h) + relative
 
     def update(self, x: Tensor, P: Tensor, at: int, z: Tensor, R: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Joseph update with a scalar measurement of state ``at``; nothing changes where ``z`` is not finite.
+
+        ``R`` is ``(B,)``, or one for all.
 
         Returns:
             state, covariance, innovation ``(B,)`` (NaN where unmeasured) and its squared normalised size ``(B,)``.
@@ -315,10 +360,9 @@ class Health(nn.Module):
 
     def _sound(self, x: Tensor, P: Tensor) -> tuple[Tensor, Tensor]:
         """The given state where it can be one, else the initial one: no NaN and no negative variance goes on."""
-        diagonal = torch.diagonal(P, dim1=1, dim2=2)
-        finite = (
-            _known(x).all(dim=1) & _known(P).flatten(1).all(dim=1) & (diagonal > self.get_buffer("n_zero")).all(dim=1)
-        )
+        diagonal = _diagonal(P)
+        # a sum is finite only where everything in it is
+        finite = _known(x.sum(dim=1) + P.sum(dim=(1, 2))) & (diagonal.amin(dim=1) > self.get_buffer("n_zero"))
         x = torch.where(finite.unsqueeze(1), x, self.initial_state)
         P = torch.where(finite[:, None, None], P, self.initial_cov)
         return self._bounded(x, P)
@@ -332,12 +376,18 @@ class Health(nn.Module):
         n = self.get_buffer
         x = torch.minimum(torch.maximum(x, self.lower), self.upper)
         P = n("n_half") * (P + P.transpose(1, 2))
-        sd = torch.sqrt(torch.maximum(torch.diagonal(P, dim1=1, dim2=2), self.min_variance))
+        sd = torch.sqrt(torch.maximum(_diagonal(P), self.min_variance))
         scale = torch.minimum(self.max_sd / sd, n("n_one"))
         P = P * scale.unsqueeze(2) * scale.unsqueeze(1)
-        lacking = torch.maximum(self.min_variance - torch.diagonal(P, dim1=1, dim2=2), n("n_zero"))
+        lacking = torch.maximum(self.min_variance - _diagonal(P), n("n_zero"))
         return x, P + lacking.unsqueeze(2) * self.eye
 
 
+def _diagonal(P: Tensor) -> Tensor:
+    """``(B, 5)``, as a slice: the exporter writes ``torch.diagonal`` as a dozen nodes."""
+    return P.reshape(-1, len(STATE_NAMES) ** 2)[:, :: len(STATE_NAMES) + 1]
+
+
 def _known(value: Tensor) -> Tensor:
-    return ~(torch.isnan(value) | torch.isinf(value))
+    difference = value - value  # 0, or NaN for NaN and infinity
+    return ~torch.isnan(difference)

@@ -70,46 +70,47 @@ class Oracle:
         n = self.numbers
         x, P = self._bounded(state, cov)
         x, P = self.predict(x, P, self.drive(operating, nameplate), np.clip(np.nan_to_num(dt_s), 0.0, n["max_dt_s"]))
-        held = np.clip(severity, n["severity_floor"], 1.0)
         nis = np.zeros(len(x))
-        for at, z, R in (
-            (0, _column(operating, OPERATING, "winding_c"), np.full(len(x), n["winding_sd_k"] ** 2)),
-            (1, _column(operating, OPERATING, "housing_c"), np.full(len(x), n["housing_sd_k"] ** 2)),
-            (3, np.log(held), (n["severity_sd"] / held) ** 2 + n["severity_log_sd"] ** 2),
-        ):
-            for row in np.flatnonzero(np.isfinite(z)):
-                x[row], P[row], distance = self._update(x[row], P[row], at, float(z[row]), float(R[row]))
+        for at, name, sd in ((0, "winding_c", n["winding_sd_k"]), (1, "housing_c", n["housing_sd_k"])):
+            measured = _column(operating, OPERATING, name)
+            for row in np.flatnonzero(np.isfinite(measured)):
+                x[row], P[row], distance = self._update(x[row], P[row], at, float(measured[row]), sd**2)
                 nis[row] += distance
+        for row in np.flatnonzero(np.isfinite(severity)):
+            z, R = self._linearised(float(x[row, 3]), float(P[row, 3, 3]), float(np.clip(severity[row], 0.0, 1.0)))
+            x[row], P[row], distance = self._update(x[row], P[row], 3, z, R)
+            nis[row] += distance
         x, P = self._bounded(x, P)
         return Answer(x, P, *self._outlook(x, P), nis)
 
     def drive(self, operating: NDArray[np.float32], nameplate: NDArray[np.float32]) -> Drive:
         """Losses, ambient and nameplate with their fallbacks."""
         n = self.numbers
-        load, current = (_column(operating, OPERATING, name) for name in ("load", "current_a"))
+        load, current, ambient = (_column(operating, OPERATING, name) for name in ("load", "current_a", "ambient_c"))
         rated = _column(nameplate, NAMEPLATE, "rated_current_a")
         has_load, has_current = np.isfinite(load), np.isfinite(current) & np.isfinite(rated)
-        with np.errstate(invalid="ignore"):
-            relative = np.minimum(np.abs(current) / np.maximum(rated, n["tiny"]), n["effort_max"]) ** 2
+        relative = _held(current, health.OPERATING_RANGES["current_a"]) / _held(
+            rated, health.NAMEPLATE_RANGES["rated_current_a"]
+        )
+        relative = np.minimum(relative, health.EFFORT_MAX) ** 2
         drawn = np.maximum((relative - n["idle_current_squared"]) / (1.0 - n["idle_current_squared"]), 0.0)
-        effort = np.minimum(np.abs(np.where(has_load, load, n["effort"])), n["effort_max"]) ** 2
+        effort = _held(load, health.OPERATING_RANGES["load"]) ** 2
         squared = np.where(has_load | ~has_current, effort, drawn)
         copper = squared * (n["cold_share"] + (1.0 - n["cold_share"]) * squared)
         losses = n["idle_share"] + (1.0 - n["idle_share"]) * copper
-        ambient = _column(operating, OPERATING, "ambient_c")
         known = (has_load | has_current) & np.isfinite(ambient)
-        housing_rise = _limited(nameplate, "housing_rise_k", n["rise_min_k"], n["rise_max_k"], n["housing_rise_k"])
-        winding_rise = _limited(nameplate, "winding_rise_k", n["rise_min_k"], n["rise_max_k"], n["winding_rise_k"])
+        winding_rise, housing_rise, tau_s = (
+            _held(_column(nameplate, NAMEPLATE, name), health.NAMEPLATE_RANGES[name])
+            for name in ("winding_rise_k", "housing_rise_k", "thermal_tau_s")
+        )
         winding_rise = np.maximum(winding_rise, housing_rise + n["rise_min_k"])
         return Drive(
             copper=copper,
             losses=losses,
-            ambient_c=np.clip(
-                np.where(np.isfinite(ambient), ambient, n["ambient_c"]), n["ambient_min_c"], n["ambient_max_c"]
-            ),
+            ambient_c=_held(ambient, health.OPERATING_RANGES["ambient_c"]),
             winding_rise_k=winding_rise,
             housing_rise_k=housing_rise,
-            tau_s=_limited(nameplate, "thermal_tau_s", n["tau_min_s"], n["tau_max_s"], n["thermal_tau_s"]),
+            tau_s=tau_s,
             sd_k=np.where(known, n["thermal_sd_k"] + n["thermal_share"] * losses * winding_rise, n["blind_sd_k"]),
         )
 
@@ -148,6 +149,18 @@ class Oracle:
         end = np.stack([housing + u.copper * (u.winding_rise_k - u.housing_rise_k), housing], axis=1)
         now = end + (exponential @ (x[:, :2] - end)[:, :, None])[:, :, 0]
         return now, exponential, np.exp(rates.real.max(axis=1) * dt_s)
+
+    def _linearised(self, d: float, variance: float, severity: float) -> tuple[float, float]:
+        """A severity as a measurement of the log damage: Gauss-Newton steps on the posterior."""
+        n = self.numbers
+        about = d
+        for _ in range(health.ITERATIONS):
+            h = np.exp(about)
+            R = n["severity_sd"] ** 2 + (n["severity_log_sd"] * h) ** 2
+            information = 1.0 / variance + h * h / R
+            about = float(np.clip(d + (h / R) * (severity - h - h * (d - about)) / information, self.lower[3], 0.0))
+        h = np.exp(about)
+        return float(about + severity / h - 1.0), float((n["severity_sd"] / h) ** 2 + n["severity_log_sd"] ** 2)
 
     def _update(self, x: Floats, P: Floats, at: int, z: float, R: float) -> tuple[Floats, Floats, float]:
         gate = self.numbers["gate"]
@@ -195,6 +208,5 @@ def _column(table: NDArray[np.float32], names: tuple[str, ...], name: str) -> Fl
     return np.where(np.isfinite(value), value, np.nan)
 
 
-def _limited(table: NDArray[np.float32], name: str, low: float, high: float, fallback: float) -> Floats:
-    value = _column(table, NAMEPLATE, name)
-    return np.clip(np.where(np.isfinite(value), value, fallback), low, high)
+def _held(value: Floats, within: health.Range) -> Floats:
+    return np.clip(np.where(np.isfinite(value), value, within.fallback), within.low, within.high)
