@@ -16,7 +16,7 @@ TORCH_INDEX ?=
 TESTS ?= tests
 # What the tests run beside Python, as program:Debian package; installed by root, and by a CI machine with sudo.
 PROGRAMS ?= mosquitto:mosquitto mosquitto_sub:mosquitto-clients promtool:prometheus \
-  prometheus-alertmanager:prometheus-alertmanager
+  prometheus-alertmanager:prometheus-alertmanager docker-registry:docker-registry
 ARGS ?=
 # The two bundles that `make gate` compares.
 CANDIDATE ?= build/models
@@ -46,7 +46,6 @@ e2e: .venv/.stamp programs ## the images and the compose stack, on a container e
 	@E2E=1 $(FULL) -m pytest -q tests/containers $(ARGS)
 
 .PHONY: e2e-workflows
-e2e-workflows: PROGRAMS += docker-registry:docker-registry
 e2e-workflows: .venv/.stamp programs ## GitHub's workflows on this machine, against a registry on the loopback -> build/e2e-workflows
 	@E2E_WORKFLOWS=1 $(FULL) -m pytest -q tests/workflows $(ARGS)
 

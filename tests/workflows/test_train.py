@@ -68,7 +68,7 @@ def test_a_push_ends_with_gated_models_in_every_wave(
     assert release["gate"]["sha256"] == hashlib.sha256((candidate / "gate" / "gate.json").read_bytes()).hexdigest()
     assert release["commit"] == runner.head()
     tags = get(f"http://{registry}/v2/motortwin/release/tags/list")["tags"]
-    assert set(tags) == {str(release["sequence"]), "canary", "share", "rest"}
+    assert {str(release["sequence"]), "canary", "share", "rest"} <= set(tags)
     assert "PRIVATE KEY" not in done.stdout
 
 
