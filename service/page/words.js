@@ -98,11 +98,16 @@ export function span(hours) {
   return `${Math.round(hours / 8766)} years`;
 }
 
+const SOON_H = 0.1;
+
 export function remaining(health) {
   const { rul_h: middle, rul_low_h: low, rul_high_h: high } = health;
-  if (!known(middle)) return known(low) ? `over ${span(low)}` : "no end in sight";
+  if (!known(middle)) return !known(low) ? "no end in sight" : low < SOON_H ? "unsure, may fail any time" : `over ${span(low)}`;
+  if (middle < SOON_H) return "at its end";
   if (!known(low)) return span(middle);
-  return known(high) ? `${span(middle)} (${span(low)} – ${span(high)})` : `${span(middle)} (over ${span(low)})`;
+  const from = low < SOON_H ? "any time" : span(low);
+  if (known(high)) return `${span(middle)} (${from} – ${span(high)})`;
+  return low < SOON_H ? `${span(middle)}, may fail any time` : `${span(middle)} (over ${from})`;
 }
 
 export function ago(seconds) {
