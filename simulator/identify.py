@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from simulator import preset, spectrum
+from simulator.path import Delay
 from simulator.resemblance import features
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ COMMON = (
     Habit("spall_share", 0.0, 0.3, 0.06),
     Habit("roughness", 0.0, 2.0, 0.4),
     Habit("dispersion_s", 0.0, 0.03, 0.002),
+    Habit("echo_s", 0.0, 0.008, 0.002),
+    Habit("echo_share", 0.0, 0.85, 0.3),
     Habit("shaft_modulation", 0.0, 0.7, 0.05),
     Habit("impact_scatter", 0.0, 0.7, 0.06),
     Habit("spectrum_scatter", 0.0, 0.7, 0.08),
@@ -111,11 +114,10 @@ def specimen(
     """The specimen whose windows resemble the samples' most by ``resemblance.FEATURES``."""
     habits = COMMON + OWN[fault]
     rate_hz = defect_order * float(np.mean([sample.speed_rpm for sample in samples])) / 60.0
-    power, floor = density([sample.accel_m_s2 for sample in samples], round(rate_hz / rig.fs_hz * LONG))
+    spacing = round(rate_hz / rig.fs_hz * LONG)
+    power, floor = density([sample.accel_m_s2 for sample in samples], spacing)
     slip = mean_slip(samples, rig.fs_hz, defect_order)
-    real = np.concatenate(
-        [described(cut(s.accel_m_s2, per_sample), rig.fs_hz, s.speed_rpm, defect_order) for s in samples]
-    )
+    real = [described(cut(s.accel_m_s2, per_sample), rig.fs_hz, s.speed_rpm, defect_order) for s in samples]
 
     def made(at: NDArray[np.float64]) -> Specimen:
         value = {h.name: float(h.low + (h.high - h.low) * u) for h, u in zip(habits, at, strict=True)}
@@ -123,21 +125,21 @@ def specimen(
 
     def distance(at: NDArray[np.float64]) -> float:
         trial = made(at)
-        twin = np.concatenate(
-            [
-                described(
-                    preset.windows(rig, trial, s.speed_rpm, TRIED, WINDOW, np.random.default_rng([seed, number]))[0],
-                    rig.fs_hz,
-                    s.speed_rpm,
-                    defect_order,
-                )
-                for number, s in enumerate(samples)
-            ]
-        )
+        twin = [
+            described(
+                preset.windows(rig, trial, s.speed_rpm, TRIED, WINDOW, np.random.default_rng([seed, number]))[0],
+                rig.fs_hz,
+                s.speed_rpm,
+                defect_order,
+            )
+            for number, s in enumerate(samples)
+        ]
         return _apart(real, twin)
 
     start = np.array([(h.first - h.low) / (h.high - h.low) for h in habits])
-    return made(search(distance, start, np.random.default_rng(seed)))
+    found = made(search(distance, start, np.random.default_rng(seed)))
+    speeds = tuple(sample.speed_rpm for sample in samples)
+    return found.model_copy(update={"occasion_scatter": occasion_scatter(samples, spacing), "identified_rpm": speeds})
 
 
 def search(
@@ -211,6 +213,16 @@ def density(
     return total, np.minimum(floor, total)
 
 
+def occasion_scatter(samples: Sequence[Sample], spacing: int) -> float:
+    """How far the spectra of these recordings differ from their mean, as ``Specimen.occasion_scatter`` has it."""
+    levels = np.stack([0.5 * np.log(density([sample.accel_m_s2], spacing)[0]) for sample in samples])
+    if len(levels) < 2:
+        return 0.0
+    basis = np.concatenate([np.ones((1, KNOTS)), preset.waves(preset.OCCASION_WAVES, KNOTS)])
+    heights = np.linalg.lstsq(basis.T, levels.T, rcond=None)[0][1:]
+    return float(np.sqrt(heights.var(axis=1, ddof=1).sum()))
+
+
 @cache
 def _shares(lines: int) -> NDArray[np.float64]:
     """How a line's power is shared by its two neighbouring knots, ``(lines, KNOTS)``."""
@@ -255,7 +267,7 @@ def _specimen(
         "shaft_modulation": value["shaft_modulation"],
         "contact": {name: value[name] for name in CONTACT if name in value} | {"mean_slip": slip},
         "effect": {name: value[name] for name in EFFECT if name in value},
-        "dispersion_s": value["dispersion_s"],
+        "delay": {name: value[name] for name in Delay._fields},
         "impact_scatter": value["impact_scatter"],
         "spectrum_scatter": value["spectrum_scatter"],
         "impact_db": tuple(10.0 * np.log10(impact / impact.max())),
@@ -273,8 +285,10 @@ def described(windows: NDArray[np.float32], fs_hz: float, speed_rpm: float, defe
     return np.stack([features(x, fs_hz, speed_rpm / 60.0, defect_order) for x in windows])
 
 
-def _apart(real: NDArray[np.float64], twin: NDArray[np.float64]) -> float:
-    """Squared distance of the features' means in their widths, and of the logarithms of the widths."""
-    width, other = (np.hypot(part.std(axis=0), WIDTH_FLOOR) for part in (real, twin))
-    shift = (real.mean(axis=0) - twin.mean(axis=0)) / width
+def _apart(real: list[NDArray[np.float64]], twin: list[NDArray[np.float64]]) -> float:
+    """Squared distance of the features' means in their widths within a recording, and of the widths' logarithms."""
+    width, other = (
+        np.hypot(np.sqrt(np.mean([part.var(axis=0) for part in side], axis=0)), WIDTH_FLOOR) for side in (real, twin)
+    )
+    shift = (np.concatenate(real).mean(axis=0) - np.concatenate(twin).mean(axis=0)) / width
     return float(np.sum(shift**2) + 2.0 * np.sum(np.log(other / width) ** 2))

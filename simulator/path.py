@@ -8,7 +8,7 @@ Processing, 3rd ed., ch. 12: the cepstrum of log amplitude, folded).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 
@@ -27,6 +27,27 @@ GUARD = 0.25
 
 MODES_FLOOR = 1e-6
 """Least amplitude of an identified path over its largest: a logarithm needs one."""
+
+
+class Delay(NamedTuple):
+    """What a structure does to an impact's time and not to its spectrum: seconds, and a share.
+
+    ``dispersion_s`` is how much later the lowest frequency comes than the highest: long bending waves are slow (Cremer,
+    Heckl and Petersson, Structure-Borne Sound, 3rd ed., ch. 3). Echoes come ``echo_s`` apart from the ends of the
+    structure, each ``echo_share`` of the one before, by an all-pass (Schroeder, J. Audio Eng. Soc. 10 (1962) 219-223).
+    """
+
+    dispersion_s: float = 0.0
+    echo_s: float = 0.0
+    echo_share: float = 0.0
+
+    def over(self, f_hz: NDArray[np.float64], fs_hz: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """The phase over frequency, amplitude 1."""
+        # A delay of dispersion_s (1 - 2 f / fs) is a phase of its integral.
+        spread = np.exp(-2j * np.pi * self.dispersion_s * (f_hz - f_hz**2 / fs_hz))
+        late = np.exp(-2j * np.pi * self.echo_s * f_hz)
+        echoes = (late - self.echo_share) / (1.0 - self.echo_share * late)
+        return np.asarray(spread * echoes, dtype=np.complex128)
 
 
 class Path:
@@ -93,21 +114,15 @@ class Path:
         samples: int,
         impact: NDArray[np.float64],
         noise: NDArray[np.float64],
-        dispersion_s: float = 0.0,
+        delay: Delay = Delay(),  # noqa: B008 - a named tuple of numbers
     ) -> Self:
-        """Paths by amplitude over even frequencies from 0 to half the rate, both ``(n, k)``; any scale.
-
-        With ``dispersion_s`` the lowest frequency comes so much later than the highest: long bending waves are slow
-        (Cremer, Heckl and Petersson, Structure-Borne Sound, 3rd ed., ch. 3), and reach the sensor along many ways.
-        """
+        """Paths by amplitude over even frequencies from 0 to half the rate, both ``(n, k)``; any scale."""
         length = padded(samples)
         at = np.linspace(0.0, 1.0, length // 2 + 1)
         knots = np.linspace(0.0, 1.0, impact.shape[1])
         level = np.log(np.maximum(impact, MODES_FLOOR * impact.max(axis=1, keepdims=True)))
         spectrum = _minimum_phase(np.stack([np.interp(at, knots, row) for row in level]), length)
-        # A delay of dispersion_s (1 - f) at the relative frequency f is a phase of its integral.
-        spectrum = spectrum * np.exp(-1j * np.pi * dispersion_s * fs_hz[:, None] * (at - 0.5 * at**2))
-        spectrum = spectrum / _placed(at.size)
+        spectrum = spectrum * delay.over(0.5 * fs_hz[:, None] * at, fs_hz[:, None]) / _placed(at.size)
         spectrum /= np.abs(np.fft.irfft(spectrum, length)).max(axis=1, keepdims=True)
         power = np.square(np.stack([np.interp(at, knots, row) for row in noise]))
         return cls(fs_hz, samples, spectrum.astype(np.complex64), _unit(power, length))

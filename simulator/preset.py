@@ -21,7 +21,7 @@ from simulator import catalogue, twin
 from simulator.bearing import Contact
 from simulator.faults import EFFECTS
 from simulator.parameter import nominal, parameters
-from simulator.path import Path
+from simulator.path import Delay, Path
 from simulator.population import built
 from simulator.sensor import Sensors
 from simulator.vibration import Background, Residue
@@ -42,6 +42,9 @@ RATIO_MAX = 1000.0
 WAVES = 6
 """Slow waves over the spectrum by which two windows of one specimen differ."""
 
+OCCASION_WAVES = 12
+"""Waves by which two recordings of one specimen differ: load, warmth and clamping change the path."""
+
 Positive = Annotated[float, Field(gt=0.0)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
@@ -60,13 +63,29 @@ class Specimen(BaseModel):
     shaft_modulation: Share
     contact: Annotated[dict[str, float], Field(description="parameters of simulator.bearing.Contact")]
     effect: Annotated[dict[str, float], Field(description="parameters of the fault's physics")]
-    dispersion_s: Annotated[float, Field(ge=0.0, description="by which low frequencies come later than high ones")] = (
-        0.0
-    )
+    delay: Annotated[dict[str, float], Field(description="of simulator.path.Delay")] = {}
     impact_scatter: Annotated[float, Field(ge=0.0, description="log-normal, from window to window")]
     spectrum_scatter: Annotated[float, Field(ge=0.0, description="log amplitude of slow waves over the spectrum")]
+    occasion_scatter: Annotated[
+        float, Field(ge=0.0, description="log amplitude of waves over the spectrum, between the identified recordings")
+    ] = 0.0
+    identified_rpm: Annotated[
+        tuple[float, ...], Field(description="speeds of the recordings it was identified on")
+    ] = ()
     impact_db: Annotated[tuple[float, ...], Field(min_length=16, description="even frequencies, 0 to half the rate")]
     noise_db: Annotated[tuple[float, ...], Field(min_length=16)]
+
+    def strangeness(self, speed_rpm: float) -> float:
+        """Scatter of an occasion at this speed over that between the identified recordings.
+
+        Load changes the path in ways the preset does not know; they are taken as a random walk over speed. From the
+        mean of two points a step apart, one ``d`` steps away is off by a variance of ``2 (d - 1/4)`` of theirs.
+        """
+        step = max(self.identified_rpm, default=0.0) - min(self.identified_rpm, default=0.0)
+        if step <= 0.0:
+            return 1.0
+        away = abs(speed_rpm - sum(self.identified_rpm) / len(self.identified_rpm)) / step
+        return float(np.sqrt(2.0 * max(away - 0.25, 0.25)))
 
 
 class Preset(BaseModel):
@@ -110,7 +129,8 @@ def windows(
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Windows of a specimen at a speed: acceleration in m/s^2 ``(count, samples)`` and shaft frequencies ``(count,)``.
 
-    Each window is the specimen on another occasion: heights and spectrum differ by the identified scatter.
+    All of them are one occasion, like a recording: heights and spectrum differ by the identified scatter, a little from
+    window to window, more from one call to the next.
     """
     machines = _machines(preset, specimen, count, rng)
     levels = np.zeros((count, len(FAULTS)))
@@ -118,19 +138,26 @@ def windows(
     # The load that makes this motor turn at this speed.
     slip = 1.0 - speed_rpm / machines.rating.synchronous_rpm
     state = twin.operate(machines, levels, np.clip(slip / machines.rating.slip, 0.02, 1.2))
-    via = paths(preset, specimen, count, samples, rng)
+    via = paths(preset, specimen, count, samples, rng, specimen.strangeness(speed_rpm))
     accel = twin.vibrate(machines, via, levels, state, rng)
     return machines.sensors.acceleration(accel, rng), state.operation.speed_rpm / 60.0
 
 
-def paths(preset: Preset, specimen: Specimen, count: int, samples: int, rng: np.random.Generator) -> Path:
-    """The specimen's path on ``count`` occasions."""
+def paths(
+    preset: Preset, specimen: Specimen, count: int, samples: int, rng: np.random.Generator, strangeness: float = 1.0
+) -> Path:
+    """The specimen's path in ``count`` windows of one occasion, as strange as ``Specimen.strangeness`` says."""
     knots = len(specimen.impact_db)
-    waves = np.cos(np.pi * np.outer(np.arange(1, WAVES + 1), np.linspace(0.0, 1.0, knots)))
     tilt = specimen.spectrum_scatter * rng.standard_normal((count, WAVES)) / np.sqrt(WAVES)
-    swing = np.exp(tilt @ waves)
+    common = strangeness * specimen.occasion_scatter * rng.standard_normal(OCCASION_WAVES) / np.sqrt(OCCASION_WAVES)
+    swing = np.exp(tilt @ waves(WAVES, knots) + common @ waves(OCCASION_WAVES, knots))
     impact, noise = (10.0 ** (np.array(db) / 20.0) * swing for db in (specimen.impact_db, specimen.noise_db))
-    return Path.identified(np.full(count, preset.fs_hz), samples, impact, noise, specimen.dispersion_s)
+    return Path.identified(np.full(count, preset.fs_hz), samples, impact, noise, Delay(**specimen.delay))
+
+
+def waves(count: int, knots: int) -> NDArray[np.float64]:
+    """The first ``count`` cosines over the spectrum, ``(count, knots)``."""
+    return np.asarray(np.cos(np.pi * np.outer(np.arange(1, count + 1), np.linspace(0.0, 1.0, knots))))
 
 
 def _machines(preset: Preset, specimen: Specimen, count: int, rng: np.random.Generator) -> Machines:

@@ -148,7 +148,11 @@ def identified(folder: Path, *, seed: int = 0, progress: Callable[[str], None] |
             )
             if progress is not None:
                 progress(f"{fault} {size_in} in {position}".rstrip())
-    return rig.model_copy(update={"specimen": tuple(found)})
+    # One pair of recordings says little of how pairs differ; the rig's pairs together do.
+    scatter = float(np.sqrt(np.mean([item.occasion_scatter**2 for item in found])))
+    return rig.model_copy(
+        update={"specimen": tuple(item.model_copy(update={"occasion_scatter": scatter}) for item in found)}
+    )
 
 
 def defect_order(fault: Fault) -> float:

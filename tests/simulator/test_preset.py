@@ -11,6 +11,7 @@ from simulator import identify, preset
 from simulator.bearing import Contact, by_element
 from simulator.identify import KNOTS, Sample, cut, density, mean_slip
 from simulator.parameter import nominal
+from simulator.path import Delay
 from simulator.path import Path as Transmission
 from simulator.resemblance import FEATURES
 from simulator.validate import compare
@@ -58,6 +59,20 @@ def test_an_identified_path_answers_with_its_amplitude_and_at_once() -> None:
     assert peak == pytest.approx(0.25, abs=0.01)
 
 
+def test_echoes_prolong_the_answer_and_keep_every_amplitude() -> None:
+    flat = np.ones((1, KNOTS))
+    plain, echoing = (
+        Transmission.identified(np.array([12_000.0]), 4096, flat, flat, Delay(0.0, 0.003, share))
+        for share in (0.0, 0.6)
+    )
+    one, other = np.abs(plain.impact[0]), np.abs(echoing.impact[0])
+    np.testing.assert_allclose(one / one[0], other / other[0], rtol=1e-4)
+    answer = np.abs(np.fft.irfft(echoing.impact[0], echoing.length))
+    # Echoes fall by the share, 36 samples apart; the first of them is the loudest.
+    assert answer[72] / answer[36] == pytest.approx(0.6, abs=0.02)
+    assert answer[108] / answer[72] == pytest.approx(0.6, abs=0.02)
+
+
 def test_the_density_of_a_recording_sums_to_its_mean_square() -> None:
     x = np.random.default_rng(0).normal(0, 2.0, 60_000).astype(np.float32)
     power, floor = density([x])
@@ -103,7 +118,7 @@ def test_elements_that_differ_repeat_at_every_turn_of_the_cage() -> None:
 def test_dispersion_delays_low_frequencies_and_keeps_every_amplitude() -> None:
     flat = np.ones((1, KNOTS))
     fs_hz = np.array([12_000.0])
-    compact, spread = (Transmission.identified(fs_hz, 4096, flat, flat, late_s) for late_s in (0.0, 0.01))
+    compact, spread = (Transmission.identified(fs_hz, 4096, flat, flat, Delay(late_s)) for late_s in (0.0, 0.01))
     one, other = np.abs(compact.impact[0]), np.abs(spread.impact[0])
     np.testing.assert_allclose(one / one[0], other / other[0], rtol=1e-4)
     delay_s = -np.diff(np.unwrap(np.angle(spread.impact[0]))) / (2.0 * np.pi) * spread.length / 12_000.0
@@ -139,3 +154,27 @@ def test_no_classifier_tells_the_rigs_preset_from_recordings_at_loads_it_never_s
     assert {pair.row.load_hp for item in items.values() for pair in item.pairs} == {"2", "3"}
     assert items[Fault.INNER_RACE].verdict.auroc <= 0.80
     assert items[Fault.OUTER_RACE].verdict.auroc <= 0.80
+
+
+def test_an_occasion_is_stranger_the_farther_its_load_lies_from_those_identified() -> None:
+    item = preset.named("cwru").specimen[0].model_copy(update={"identified_rpm": (1797.0, 1772.0)})
+    # A random walk: from the mean of two points to the next it is 1 + 1/4 of a step, whose variance is twice the scatter's.
+    assert item.strangeness(1784.5) == pytest.approx(np.sqrt(0.5))
+    assert item.strangeness(1747.0) == pytest.approx(np.sqrt(2.0 * 1.25))
+    assert item.strangeness(1722.0) == pytest.approx(np.sqrt(2.0 * 2.25))
+    assert item.model_copy(update={"identified_rpm": ()}).strangeness(1700.0) == 1.0
+
+
+def test_the_scatter_between_recordings_is_that_of_their_spectra() -> None:
+    rng = np.random.default_rng(2)
+    wave = preset.waves(4, 30_001)[3]
+
+    def recording(tilt: float) -> Sample:
+        lines = np.fft.rfft(rng.standard_normal(60_000)) * np.exp(tilt * wave)
+        return Sample(np.fft.irfft(lines).astype(np.float32), 1790.0)
+
+    assert identify.occasion_scatter([recording(0.2), recording(-0.2)], 1) == pytest.approx(
+        0.2 * np.sqrt(2.0), rel=0.15
+    )
+    assert identify.occasion_scatter([recording(0.0), recording(0.0)], 1) < 0.05
+    assert identify.occasion_scatter([recording(0.0)], 1) == 0.0
