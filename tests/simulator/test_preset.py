@@ -158,7 +158,7 @@ def test_no_classifier_tells_the_rigs_preset_from_recordings_at_loads_it_never_s
 
 def test_an_occasion_is_stranger_the_farther_its_load_lies_from_those_identified() -> None:
     item = preset.named("cwru").specimen[0].model_copy(update={"identified_rpm": (1797.0, 1772.0)})
-    # A random walk: from the mean of two points to the next it is 1 + 1/4 of a step, whose variance is twice the scatter's.
+    # From the mean of two points of a random walk to the next: 1 + 1/4 steps, each of twice the scatter's variance.
     assert item.strangeness(1784.5) == pytest.approx(np.sqrt(0.5))
     assert item.strangeness(1747.0) == pytest.approx(np.sqrt(2.0 * 1.25))
     assert item.strangeness(1722.0) == pytest.approx(np.sqrt(2.0 * 2.25))
