@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 MIN_SAMPLES = 2048
 """No window has fewer valid samples, unless asked for shorter ones."""
 
+MIN_FAULTS = 2
+"""A second fault is drawn from the others."""
+
 MOTORS_PER_CHUNK = 16
 WINDOWS_PER_MOTOR = 4
 CHUNK = MOTORS_PER_CHUNK * WINDOWS_PER_MOTOR
@@ -46,7 +49,7 @@ class Windows:
 
     ``accel_m_s2`` float32 (n, samples), zero behind ``samples`` (n,) valid ones at ``fs_hz`` (n,); ``operating``
     float32 (n, 6) and ``nameplate`` float32 (n, 9) in the contract's order, NaN where unknown; ``severity`` float32
-    (n, len(TAUGHT)), the truth; ``motor`` int64 (n,), windows of one motor share it.
+    (n, k), the truth by fault; ``motor`` int64 (n,), windows of one motor share it.
     """
 
     accel_m_s2: NDArray[np.float32]
@@ -85,6 +88,7 @@ def windows(
     seed: int,
     samples: int = 4096,
     healthy_share: float = 0.3,
+    faults: tuple[Fault, ...] = TAUGHT,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> Windows:
@@ -92,11 +96,14 @@ def windows(
 
     Motors, bearings, structures, noise, loads, temperatures, sensors and missing values are drawn from the spreads that
     the physics declares. With ``workers > 1`` the caller's main module must be importable (processes are spawned).
-    ``progress(done, whole)`` is told of every finished part.
+    ``faults`` are those that occur, and the columns of ``severity``. ``progress(done, whole)`` is told of every part
+    that is finished.
     """
     if not 0.0 <= healthy_share <= 1.0:
         raise ValueError(f"healthy_share={healthy_share}: must lie within 0..1")
-    job = partial(_windows_chunk, seed, samples, healthy_share)
+    if len(set(faults)) != len(faults) or len(faults) < MIN_FAULTS:
+        raise ValueError(f"faults={', '.join(faults)}: needs at least {MIN_FAULTS}, each once")
+    job = partial(_windows_chunk, seed, samples, healthy_share, faults)
     return _gathered(Windows, job, _sizes(count, CHUNK), workers, progress)
 
 
@@ -149,12 +156,16 @@ def _rng(seed: int, kind: int, index: int) -> np.random.Generator:
     return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(kind, index))))
 
 
-def _windows_chunk(seed: int, samples: int, healthy_share: float, index: int, size: int) -> Windows:
+def _windows_chunk(
+    seed: int, samples: int, healthy_share: float, faults: tuple[Fault, ...], index: int, size: int
+) -> Windows:
     rng = _rng(seed, 0, index)
     motors = population(rng, MOTORS_PER_CHUNK)
     owner = np.arange(size) % MOTORS_PER_CHUNK
     machines = take(motors, owner)
-    severity = _severities(rng, size, healthy_share)
+    drawn = _severities(rng, size, healthy_share, faults)
+    severity = np.zeros((size, len(Fault)))
+    severity[:, [list(Fault).index(fault) for fault in faults]] = drawn
     drive = _drive_frequency(rng, motors)[owner]
     state = twin.operate(machines, severity, _loads(rng, size), drive)
     true = _conditions(rng, machines, severity, state, drive)
@@ -170,23 +181,23 @@ def _windows_chunk(seed: int, samples: int, healthy_share: float, index: int, si
         fs_hz=machines.sensors.fs_hz.astype(np.float32),
         operating=operating,
         nameplate=_told(rng, motors)[owner],
-        severity=severity.astype(np.float32),
+        severity=drawn.astype(np.float32),
         motor=(index * MOTORS_PER_CHUNK + owner).astype(np.int64),
     )
 
 
-def _severities(rng: np.random.Generator, size: int, healthy_share: float) -> Values:
-    """One fault for most, two for 12 % of the faulty, ``(size, len(TAUGHT))``."""
-    severity = np.zeros((size, len(TAUGHT)))
-    first = rng.integers(0, len(TAUGHT), size)
-    second = (first + rng.integers(1, len(TAUGHT), size)) % len(TAUGHT)
+def _severities(rng: np.random.Generator, size: int, healthy_share: float, faults: tuple[Fault, ...]) -> Values:
+    """One fault for most, two for 12 % of the faulty, ``(size, len(faults))``."""
+    severity = np.zeros((size, len(faults)))
+    first = rng.integers(0, len(faults), size)
+    second = (first + rng.integers(1, len(faults), size)) % len(faults)
     size_first, size_second = rng.uniform(0.03, 1.0, size), rng.uniform(0.03, 1.0, size)
     faulty = rng.random(size) >= healthy_share
     rows = np.arange(size)
     severity[rows, first] = np.where(faulty, size_first, 0.0)
     both = faulty & (rng.random(size) < 0.12)
     # Overload without cooling trips any protection within minutes: nobody records that pair.
-    thermal = [TAUGHT.index(Fault.COOLING), TAUGHT.index(Fault.OVERLOAD)]
+    thermal = [faults.index(fault) for fault in (Fault.COOLING, Fault.OVERLOAD) if fault in faults]
     both &= ~(np.isin(first, thermal) & np.isin(second, thermal))
     severity[rows[both], second[both]] = size_second[both]
     return severity

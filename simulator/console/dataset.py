@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from service.contract.faults import TAUGHT
+from service.contract.faults import TAUGHT, Fault
 from service.contract.signals import NAMEPLATE, OPERATING
 from simulator import parquet
 from simulator.console import options
@@ -34,8 +34,19 @@ def declare(commands: options.Commands) -> None:
     parser.add_argument("--seed", type=options.seed, default=0, help="default 0")
     parser.add_argument("--samples", type=options.samples, default=4096, help="samples per window (default 4096)")
     parser.add_argument("--healthy-share", type=_share, default=0.3, help="share without a fault (default 0.3)")
+    parser.add_argument(
+        "--faults", type=_faults, default=TAUGHT, metavar="FAULT,FAULT,...", help=f"default {','.join(TAUGHT)}"
+    )
     parser.add_argument("--workers", type=options.count, default=1, help="processes (default 1)")
     parser.set_defaults(command=_dataset)
+
+
+def _faults(text: str) -> tuple[Fault, ...]:
+    names = text.split(",")
+    unknown = sorted(set(names) - set(Fault))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)} is no fault; known are {', '.join(Fault)}")
+    return tuple(Fault(name) for name in names)
 
 
 def _share(text: str) -> float:
@@ -60,12 +71,13 @@ def _dataset(chosen: argparse.Namespace) -> int:
         seed=chosen.seed,
         samples=chosen.samples,
         healthy_share=chosen.healthy_share,
+        faults=chosen.faults,
         workers=chosen.workers,
         progress=_bar if sys.stderr.isatty() else None,
     )
     about = {
         "seed": chosen.seed,
-        "faults": list(TAUGHT),
+        "faults": chosen.faults,
         "operating": OPERATING,
         "nameplate": NAMEPLATE,
         "healthy_share": chosen.healthy_share,

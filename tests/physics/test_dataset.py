@@ -105,3 +105,19 @@ def test_histories_fail_when_severity_reaches_one() -> None:
 def test_an_impossible_order_is_refused_by_name(count: int, share: float) -> None:
     with pytest.raises(ValueError, match=r"count=0|healthy_share=1\.4"):
         windows(count, seed=1, healthy_share=share)
+
+
+def test_other_faults_are_drawn_when_asked_for_and_change_nothing_else() -> None:
+    asked = (*FAULTS, Fault.ROTOR_BAR, Fault.SOFT_FOOT)
+    data = windows(256, seed=5, samples=2048, faults=asked)
+    assert data.severity.shape == (256, len(asked))
+    assert (data.severity > 0.0).any(axis=0).all()
+    few = windows(64, seed=5, samples=2048, faults=(Fault.BENT_SHAFT, Fault.BALL))
+    assert few.severity.shape == (64, 2)
+    np.testing.assert_array_equal(windows(64, seed=5, samples=2048).nameplate.shape, few.nameplate.shape)
+
+
+@pytest.mark.parametrize("faults", [(Fault.BALL,), (Fault.BALL, Fault.BALL)])
+def test_a_data_set_needs_two_different_faults(faults: tuple[Fault, ...]) -> None:
+    with pytest.raises(ValueError, match="needs at least 2, each once"):
+        windows(10, seed=0, faults=faults)
