@@ -1,6 +1,7 @@
 """Presets: what is identified from made-up recordings is what they were made of, and the defaults never see it."""
 
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import pytest
@@ -9,12 +10,13 @@ from service.contract.bearing import CATALOGUE
 from service.contract.faults import Fault
 from simulator import identify, preset
 from simulator.bearing import Contact, by_element
+from simulator.console.validate import OCCASIONS
 from simulator.identify import KNOTS, Sample, cut, density, mean_slip
 from simulator.parameter import nominal
 from simulator.path import Delay
 from simulator.path import Path as Transmission
 from simulator.resemblance import FEATURES
-from simulator.validate import compare
+from simulator.validate import compare, known_bearing
 
 BPFI = CATALOGUE["6205"].orders().bpfi
 
@@ -150,10 +152,15 @@ def test_a_specimen_identified_from_the_twins_own_windows_resembles_them(monkeyp
 
 @pytest.mark.data("cwru/cwru.tar.xz")
 def test_no_classifier_tells_the_rigs_preset_from_recordings_at_loads_it_never_saw(recordings: Path) -> None:
-    items = {item.fault: item for item in compare(recordings / "cwru", rig=preset.named("cwru"))}
-    assert {pair.row.load_hp for item in items.values() for pair in item.pairs} == {"2", "3"}
-    assert items[Fault.INNER_RACE].verdict.auroc <= 0.80
-    assert items[Fault.OUTER_RACE].verdict.auroc <= 0.80
+    again = [
+        {item.fault: item for item in compare(recordings / "cwru", seed=seed, rig=preset.named("cwru"))}
+        for seed in range(OCCASIONS)
+    ]
+    assert {pair.row.load_hp for item in again[0].values() for pair in item.pairs} == {"2", "3"}
+    for fault in (Fault.INNER_RACE, Fault.OUTER_RACE):
+        assert fmean(items[fault].verdict.auroc for items in again) <= 0.80
+        # Nor one that met the same bearing's other recordings on both sides.
+        assert fmean(known_bearing(items[fault]) for items in again) <= 0.80
 
 
 def test_an_occasion_is_stranger_the_farther_its_load_lies_from_those_identified() -> None:
