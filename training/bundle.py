@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import io
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -48,6 +48,8 @@ NAME = "motortwin"
 LIMIT_BYTES = 2_000_000
 """A bundle travels over thin lines and stands in the repository."""
 
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 _BATCH: Literal["batch"] = "batch"
 _ROWS: dict[str, TensorSpec] = {
     "accel_m_s2": TensorSpec(dtype="float32", shape=(_BATCH, SAMPLES)),
@@ -247,12 +249,22 @@ def health_spec() -> HealthSpec:
 
 
 def _replace(folder: Path, fresh: Path, old: Path) -> None:
-    """Puts ``fresh`` in ``folder``'s place; whoever looks sees a whole bundle or, for an instant, none."""
-    if folder.exists():
-        folder.rename(old)
-    fresh.rename(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    """Puts ``fresh`` in ``folder``'s place; whoever looks sees a whole bundle, the old one or the new one."""
+    if not folder.exists():
+        fresh.rename(folder)
+    elif not _exchanged(fresh, folder):
+        folder.rename(old)  # a file system that cannot exchange: for an instant there is none
+        fresh.rename(folder)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether the two names could be exchanged in one step (Linux, ``renameat2`` of the C library)."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    here = ctypes.c_int(_AT_FDCWD)
+    status: int = rename(here, bytes(one), here, bytes(other), ctypes.c_uint(_RENAME_EXCHANGE))
+    return status == 0
 
 
 def _packed(vectors: Mapping[str, NDArray[np.generic]]) -> bytes:

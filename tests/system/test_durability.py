@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +104,13 @@ def test_readings_that_come_while_the_service_is_away_wait_for_it(
     assert edge.metric("motortwin_readings_total") == 39
 
 
+@pytest.mark.parametrize("cuts", [20, pytest.param(200, marks=pytest.mark.soak)])
 def test_power_cuts_under_load_lose_no_reading_and_no_alert(
-    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], tiny_bundle: Path
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], tiny_bundle: Path, cuts: int
 ) -> None:
-    motors, per_motor, cuts = [f"m{number}" for number in range(5)], 60, 4
-    sent = {motor: [reading(motor, seq, severity=seq / 100) for seq in range(per_motor)] for motor in motors}
+    motors, chunk = [f"m{number}" for number in range(5)], 12
+    per_motor = cuts * chunk
+    sent = {motor: [reading(motor, seq, severity=seq / per_motor) for seq in range(per_motor)] for motor in motors}
     sent["m0"] = [
         reading("m0", seq, anomaly=2.0, severity=0.5, faults={"inner_race": 0.95}) for seq in range(per_motor)
     ]
@@ -115,13 +118,14 @@ def test_power_cuts_under_load_lose_no_reading_and_no_alert(
         watcher.introduce(motor)
     edge.start()
     rng = np.random.default_rng(3)
-    chunk = per_motor // cuts
     for cut in range(cuts):
-        for seq in range(cut * chunk, (cut + 1) * chunk):
-            watcher.send(*(sent[motor][seq] for motor in motors))
+        load = [sent[motor][seq] for seq in range(cut * chunk, (cut + 1) * chunk) for motor in motors]
+        sender = threading.Thread(target=watcher.send, args=load)
+        sender.start()
         time.sleep(float(rng.uniform(0.0, 0.1)))
         edge.kill()
         edge.start()
+        sender.join()
     for motor in motors:
         watcher.wait_for(f"motortwin/v1/motor/{motor}/health", lambda health: health["seq"] == per_motor - 1)
     edge.stop()

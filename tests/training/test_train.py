@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,6 +100,30 @@ def test_the_same_seed_gives_the_same_bundle(trained: tuple[Path, list[str]], tm
     assert main(["train", *arguments]) == 0
     for path in folder.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_reader_never_finds_half_a_bundle_or_none(tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "whole").write_text(name)
+    (tmp_path / "a").rename(folder)
+    seen: set[str] = set()
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            seen.add((folder / "whole").read_text())
+
+    reader = ThreadPoolExecutor(1)
+    looking = reader.submit(look)
+    for _ in range(500):
+        bundle._replace(folder, tmp_path / "b", tmp_path / "old")
+    done.set()
+    looking.result()
+    reader.shutdown()
+    assert seen == {"a", "b"}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["b", "models"]
 
 
 def test_a_bundle_that_the_edge_refuses_leaves_the_old_one_alone(
