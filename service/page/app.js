@@ -69,6 +69,7 @@ subscribe((change) => {
 });
 fleet.start();
 motor.start();
+models.start();
 addEventListener("hashchange", route);
 route();
 setInterval(askReadiness, READY_EVERY_MS);

@@ -4,6 +4,11 @@ import { ask } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
 import { faultWord, known } from "./words.js";
 
+const UNDER_WAY = ["trial", "shadow", "soak"];
+const AGAIN_MS = 1500;
+let again = 0;
+let candidate = null;
+
 const words = (key) => key.replaceAll("_", " ");
 
 function metricsTable(metrics) {
@@ -25,10 +30,59 @@ function metricsTable(metrics) {
   pairs(byId("other-metrics"), rest);
 }
 
+// One change, with the token; what the edge says against it stands below the form.
+async function change(name, act, said) {
+  const form = byId("swap-form");
+  const token = form.elements.token.value;
+  const buttons = form.querySelectorAll("button");
+  write(byId("swap-trouble"), "");
+  write(byId("swap-said"), said);
+  for (const button of buttons) button.disabled = true;
+  try {
+    const answer = await fetch(`/v2/repository/models/${encodeURIComponent(name)}/${act}`, {
+      method: "POST", headers: { authorization: `Bearer ${token}` },
+    });
+    if (!answer.ok) {
+      const { error } = await answer.json();
+      throw new Error(error.message ?? error);
+    }
+    sessionStorage.setItem("token", token);
+  } catch (error) {
+    write(byId("swap-trouble"), `Not done: ${error.message}`);
+  }
+  write(byId("swap-said"), "");
+  for (const button of buttons) button.disabled = false;
+  await show();
+}
+
+function drawSwap(changes) {
+  const underWay = known(candidate) && UNDER_WAY.includes(candidate.phase);
+  byId("swap-off").hidden = changes;
+  byId("swap-form").hidden = !changes;
+  byId("rollback").hidden = !underWay;
+  if (underWay) write(byId("rollback"), `${candidate.phase === "soak" ? "Roll back" : "Call off"} version ${candidate.version}`);
+  const { token } = byId("swap-form").elements;
+  if (!token.value) token.value = sessionStorage.getItem("token") ?? "";
+  clearTimeout(again);
+  if (underWay && !byId("view-models").hidden) again = setTimeout(show, AGAIN_MS);
+}
+
+export function start() {
+  const form = byId("swap-form");
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    change(form.elements.bundle.value, "load", "It is being tried ...");
+  });
+  byId("rollback").addEventListener("click", () => {
+    if (form.elements.token.reportValidity()) change(candidate.name, "unload", "It is being called off ...");
+  });
+}
+
 export async function show() {
   const trouble = byId("models-trouble");
   try {
-    const model = await ask("/v1/model");
+    const [model, site] = await Promise.all([ask("/v1/model"), ask("/v1/site")]);
+    candidate = model.candidate;
     pairs(byId("bundle"), [
       ["Bundle", model.name], ["Version", String(model.version)],
       ...(known(model.release) ? [["Release", model.release ? String(model.release) : "not signed, as installed"]] : []),
@@ -45,6 +99,7 @@ export async function show() {
       pairs(byId("candidate"), Object.entries(model.candidate).map(([key, value]) =>
         [words(key), known(value) && value !== "" ? String(value) : "–"]));
     }
+    drawSwap(site.changes);
     trouble.hidden = true;
   } catch (error) {
     write(trouble, `The models cannot be shown: ${error.message}`);

@@ -1,0 +1,68 @@
+"""Another bundle is brought into use, and called off, on the page of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.conftest import wait_until
+from tests.system.test_swap import TOKEN, feed, press, trusting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Broker
+    from tests.service.swap.conftest import Press
+    from tests.system.browser import Browser
+    from tests.system.conftest import Edge, Watcher
+
+pytestmark = pytest.mark.system
+__all__ = ["press", "trusting"]
+
+FILL = """
+const form = document.querySelector("#swap-form");
+form.elements.bundle.value = arguments[0];
+form.elements.token.value = arguments[1];
+form.querySelector("button[type=submit]").click();
+"""
+LABEL = "const button = document.querySelector('#rollback'); return button.hidden ? '' : button.textContent"
+
+
+def test_a_bundle_is_swapped_and_called_off_on_the_page(
+    trusting: Edge, press: Press, watcher: Watcher, broker: Broker, browse: Callable[[int, int], Browser]
+) -> None:
+    for k in range(4):
+        watcher.introduce(f"m{k}")
+    trusting.set(MOTORTWIN_HTTP_TOKEN=TOKEN, MOTORTWIN_SWAP_SOAK_S="60", MOTORTWIN_SWAP_MIN_READINGS="20").start()
+    press(2, to=trusting.data / "bundles" / "offered" / "mine")
+    browser = browse(1200, 900)
+    browser.open(trusting.address + "/#/models")
+    wait_until(lambda: not browser.run("return document.querySelector('#swap-form').hidden"), "the form")
+    browser.run(FILL, "mine", "wrong-token-wrong-token")
+    wait_until(lambda: "token" in browser.text("#swap-trouble"), "the refusal of the token")
+    browser.run(FILL, "<b>nobody</b>", TOKEN)
+    wait_until(lambda: browser.text("#swap-trouble").startswith("Not done: "), "the refusal of the name")
+    assert trusting.json("/v1/model")["candidate"] is None
+    traffic = feed(broker.port)
+    try:
+        browser.run(FILL, "mine", TOKEN)
+        wait_until(lambda: trusting.json("/v1/model")["version"] == 2, "the swap", timeout_s=30.0)
+        # the page follows by itself
+        wait_until(lambda: browser.run(LABEL) == "Roll back version 2", "the button")
+        browser.run("document.querySelector('#rollback').click()")
+        wait_until(lambda: trusting.json("/v1/model")["version"] == 1, "the old bundle")
+        wait_until(lambda: "cancelled" in browser.text("#candidate"), "the page that says so")
+    finally:
+        traffic.stop()
+    assert browser.grave_violations() == []
+    assert browser.run("return document.querySelector('#rollback').hidden")
+
+
+def test_without_a_token_the_page_says_how_to_get_one(edge: Edge, browse: Callable[[int, int], Browser]) -> None:
+    edge.start()
+    browser = browse(360, 740)
+    browser.open(edge.address + "/#/models")
+    wait_until(lambda: "MOTORTWIN_HTTP_TOKEN_FILE" in browser.text("#swap-off"), "the remedy")
+    assert browser.run("return document.querySelector('#swap-form').hidden")
+    assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
