@@ -66,10 +66,10 @@ class Run:
         return np.array([iso20816.velocity_rms_mm_s(window, self.fs_hz) for window in self.accel_m_s2])
 
     @property
-    def zone(self) -> list[iso20816.Zone]:
-        """ISO 20816 zone of each reading."""
+    def zone(self) -> list[iso20816.Zone | None]:
+        """ISO 20816 zone of each reading, None without vibration."""
         power_w = self.birth.nameplate.rated_power_w
-        return [iso20816.zone(float(velocity), power_w) for velocity in self.velocity_mm_s]
+        return [None if np.isnan(v) else iso20816.zone(float(v), power_w) for v in self.velocity_mm_s]
 
 
 class Motor:
@@ -106,6 +106,7 @@ class Motor:
         ambient_c: float = 22.0,
         fs_hz: float = 12_800.0,
         samples: int = 4096,
+        **plan: Any,
     ) -> Run:
         """Runs it.
 
@@ -117,6 +118,8 @@ class Motor:
             ambient_c: mean temperature of the cooling air.
             fs_hz: sampling rate.
             samples: per reading.
+            plan: further keys of a scenario's motor: drive, supply, transient, critical, mounting, driven,
+                sensor_fault. What does not arrive is NaN.
 
         Raises:
             simulator.scenario.ScenarioError: one line that names what is impossible.
@@ -129,17 +132,22 @@ class Motor:
                 load={"level": load} if isinstance(load, int | float) else dict(load),
                 ambient_c=ambient_c,
                 fault=[_plan(kind, course) for kind, course in (faults or {}).items()],
+                **plan,
             )
         )
         ticks = list(fleet.ticks())
-        readings = [reading for tick in ticks for reading in tick.readings if reading is not None]
+        readings = [tick.readings[0] for tick in ticks]
+        blank = np.full(samples, np.nan, dtype=np.float32)
         truths = [tick.truths[0] for tick in ticks]
         return Run(
             birth=fleet.births(interval_s=min(step_h * 3600.0, 86_400.0), clock="simulated")[0],
             ts_s=np.array([tick.ts_s for tick in ticks]),
-            signals={name: np.array([getattr(r, name) for r in readings], dtype=np.float64) for name in OPERATING},
+            signals={
+                name: np.array([getattr(reading, name, None) for reading in readings], dtype=np.float64)
+                for name in OPERATING
+            },
             fs_hz=fs_hz,
-            accel_m_s2=np.stack([reading.accel_m_s2["x"] for reading in readings]),
+            accel_m_s2=np.stack([blank if r is None else r.accel_m_s2.get("x", blank) for r in readings]),
             severity={fault: np.array([truth.faults.get(fault, 0.0) for truth in truths]) for fault in Fault},
             bearing_c=np.array([tick.bearing_c[0] for tick in ticks]),
             rul_h=np.array([np.inf if truth.rul_h is None else truth.rul_h for truth in truths]),
