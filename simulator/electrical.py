@@ -10,7 +10,8 @@ With one phase open and the star point free, I1 = -I2, hence the two sequences a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -72,11 +73,10 @@ def operate(circuit: Circuit, load: float, supply: Supply, frequency: float = 1.
         raise OutOfRangeError(f"load={load:g}: exceeds what this supply can turn, the motor stalls")
     # The stable branch: torque rises with slip up to its peak.
     s = float(np.interp(wanted, torque[: peak + 1], slip[: peak + 1]))
-    at = np.array([s])
-    V1, V2 = (float(circuit.phase_v) * v[0] for v in _sequences(circuit, at, supply, frequency))
-    Z1, Z2 = (_impedance(circuit, x, frequency)[0] for x in (at, 2.0 - at))
-    I1, I2 = V1 / Z1, V2 / Z2
-    rotor = [_rotor_current(circuit, v, x, frequency)[0] for v, x in ((V1, at), (V2, 2.0 - at))]
+    share = float(circuit.voltage_share(frequency))
+    V1, V2 = (float(circuit.phase_v) * v for v in _sequences(circuit, s, supply, frequency, share))
+    I1, I2 = V1 / _impedance(circuit, s, frequency), V2 / _impedance(circuit, 2.0 - s, frequency)
+    rotor = [_rotor_current(circuit, v, x, frequency) for v, x in ((V1, s), (V2, 2.0 - s))]
     copper_w = 3.0 * float(sum(abs(i) ** 2 for i in rotor)) * float(circuit.R1 + circuit.R2)
     omega_s = _omega_s(circuit, frequency)
     return Unsymmetrical(
@@ -139,28 +139,40 @@ def course(
     omega = np.empty(t.size)
     torque, current = np.empty(t.size), np.empty(t.size)
     omega[0] = speed_rpm * 2.0 * np.pi / 60.0
+    # Plain numbers: an array of one costs ten times as much a step.
+    numbers: dict[str, Any] = {f.name: float(getattr(circuit, f.name)) for f in fields(circuit)}
+    one = replace(circuit, **numbers)
+
+    @cache
+    def supplied(f: float) -> tuple[float, float]:
+        return _omega_s(one, f), float(one.voltage_share(f))
 
     def pull(w: float, at: float) -> tuple[float, float]:
         f = frequency(at)
-        behind = 1.0 - w / _omega_s(circuit, f)
+        omega_s, share = supplied(f)
+        behind = 1.0 - w / omega_s
         # At synchronism the torque passes through zero: the circuit needs a slip that is not.
-        slip = np.array([behind if abs(behind) > LEAST_SLIP else LEAST_SLIP])
-        V1 = float(circuit.phase_v) * _sequences(circuit, slip, supply, f)[0][0]
-        return float(_torque_n_m(circuit, slip, supply, f)[0]), float(abs(V1 / _impedance(circuit, slip, f)[0]))
+        slip = behind if abs(behind) > LEAST_SLIP else LEAST_SLIP
+        V1, V2 = (one.phase_v * v for v in _sequences(one, slip, supply, f, share))
+        return _pull_n_m(one, slip, V1, V2, f), abs(V1 / _impedance(one, slip, f))
 
     def accel(w: float, at: float, torque_n_m: float) -> float:
-        drag = float(circuit.friction_n_m) + load_n_m(at, w * 60.0 / (2.0 * np.pi))
+        drag = one.friction_n_m + load_n_m(at, w * 60.0 / (2.0 * np.pi))
         # A load at rest resists only as hard as it is pulled.
         return 0.0 if w <= 0.0 and torque_n_m < drag else (torque_n_m - drag) / inertia_kg_m2
 
-    for k, at in enumerate(t):
-        torque[k], current[k] = pull(omega[k], at)
-        if k + 1 == t.size:
+    times = t.tolist()
+    w = float(omega[0])
+    for k, at in enumerate(times):
+        omega[k] = w
+        pulled, current[k] = pull(w, at)
+        torque[k] = pulled
+        if k + 1 == len(times):
             break
-        first = accel(omega[k], at, torque[k])
-        guess = max(omega[k] + step_s * first, 0.0)
-        second = accel(guess, t[k + 1], pull(guess, t[k + 1])[0])
-        omega[k + 1] = max(omega[k] + 0.5 * step_s * (first + second), 0.0)
+        first = accel(w, at, pulled)
+        guess = max(w + step_s * first, 0.0)
+        second = accel(guess, times[k + 1], pull(guess, times[k + 1])[0])
+        w = max(w + 0.5 * step_s * (first + second), 0.0)
     return Course(t, omega * 60.0 / (2.0 * np.pi), torque, current)
 
 
@@ -217,31 +229,35 @@ def _omega_s(circuit: Circuit, frequency: float) -> float:
     return 2.0 * np.pi * float(circuit.supply_hz) * frequency / float(circuit.pole_pairs)
 
 
-def _impedance(circuit: Circuit, slip: Values, frequency: float) -> NDArray[np.complex128]:
-    """Terminal impedance of one sequence per phase."""
+def _impedance(circuit: Circuit, slip: Any, frequency: float) -> Any:
+    """Terminal impedance of one sequence per phase; complex, of the slip's shape."""
     branch = circuit.R1 + circuit.R2 / slip + 1j * circuit.X * frequency
-    admittance = 1.0 / circuit.R_fe + 1.0 / (1j * circuit.X_m * frequency) + 1.0 / branch
-    return np.asarray(1.0 / admittance)
+    return 1.0 / (1.0 / circuit.R_fe + 1.0 / (1j * circuit.X_m * frequency) + 1.0 / branch)
 
 
-def _rotor_current(circuit: Circuit, voltage: Any, slip: Values, frequency: float) -> NDArray[np.complex128]:
-    return np.asarray(voltage / (circuit.R1 + circuit.R2 / slip + 1j * circuit.X * frequency))
+def _rotor_current(circuit: Circuit, voltage: Any, slip: Any, frequency: float) -> Any:
+    return voltage / (circuit.R1 + circuit.R2 / slip + 1j * circuit.X * frequency)
 
 
-def _sequences(
-    circuit: Circuit, slip: Values, supply: Supply, frequency: float
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Voltages of the sequences over rated phase voltage at these slips; a drive keeps volts per hertz."""
-    share = circuit.voltage_share(frequency)
+def _sequences(circuit: Circuit, slip: Any, supply: Supply, frequency: float, share: float) -> tuple[Any, Any]:
+    """Voltages of the sequences over rated phase voltage at these slips, a number where all have the same.
+
+    ``share`` is the drive's voltage, which keeps volts per hertz.
+    """
     if not supply.lost_phase:
-        one = np.ones(slip.shape, dtype=np.complex128) * share
-        return supply.positive * one, supply.negative * one
+        return supply.positive * share, supply.negative * share
     Z1, Z2 = _impedance(circuit, slip, frequency), _impedance(circuit, 2.0 - slip, frequency)
     return share * Z1 / (Z1 + Z2), -share * Z2 / (Z1 + Z2)
 
 
+def _pull_n_m(circuit: Circuit, slip: Any, V1: Any, V2: Any, frequency: float) -> Any:
+    """Torque of both sequences, N m, of the slip's shape."""
+    forward = abs(_rotor_current(circuit, V1, slip, frequency)) ** 2 * circuit.R2 / slip
+    backward = abs(_rotor_current(circuit, V2, 2.0 - slip, frequency)) ** 2 * circuit.R2 / (2.0 - slip)
+    return 3.0 / _omega_s(circuit, frequency) * (forward - backward)
+
+
 def _torque_n_m(circuit: Circuit, slip: Values, supply: Supply, frequency: float) -> Values:
-    V1, V2 = (circuit.phase_v * v for v in _sequences(circuit, slip, supply, frequency))
-    forward = np.abs(_rotor_current(circuit, V1, slip, frequency)) ** 2 * circuit.R2 / slip
-    backward = np.abs(_rotor_current(circuit, V2, 2.0 - slip, frequency)) ** 2 * circuit.R2 / (2.0 - slip)
-    return np.asarray(3.0 / _omega_s(circuit, frequency) * (forward - backward))
+    share = float(circuit.voltage_share(frequency))
+    V1, V2 = (circuit.phase_v * v for v in _sequences(circuit, slip, supply, frequency, share))
+    return np.asarray(_pull_n_m(circuit, slip, V1, V2, frequency))
