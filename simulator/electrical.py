@@ -141,7 +141,7 @@ def course(
     omega[0] = speed_rpm * 2.0 * np.pi / 60.0
     # Plain numbers: an array of one costs ten times as much a step.
     numbers: dict[str, Any] = {f.name: float(getattr(circuit, f.name)) for f in fields(circuit)}
-    one = replace(circuit, **numbers)
+    one: Any = replace(circuit, **numbers)
 
     @cache
     def supplied(f: float) -> tuple[float, float]:

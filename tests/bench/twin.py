@@ -2,8 +2,9 @@
 
 The peers integrate a motor's states with a small fixed step; the twin solves its steady electrical point and its
 thermal network in closed form from reading to reading. Both end with what a plant would log, one value a minute for
-the twin, so the ratio says what simulating a motor's operation costs, not how fast a waveform is made. Like for like is
-``twin.transient_vs_peer``: a start that the twin integrates too. Windows with waveforms are counted apart. Rates of one core are per second of its own time, so that neighbours do not count.
+the twin, so the ratio says what simulating a motor's operation costs, not how fast a waveform is made. Like for like
+is ``twin.transient_vs_peer``: a start, which the twin integrates too. Windows with waveforms are counted apart. Rates
+of one core are per second of its own time, so that neighbours do not count.
 """
 
 from __future__ import annotations
