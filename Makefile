@@ -49,6 +49,10 @@ e2e: .venv/.stamp programs ## the images and the compose stack, on a container e
 e2e-workflows: .venv/.stamp programs ## GitHub's workflows on this machine, against a registry on the loopback -> build/e2e-workflows
 	@E2E_WORKFLOWS=1 $(FULL) -m pytest -q tests/workflows $(ARGS)
 
+.PHONY: e2e-redeploy
+e2e-redeploy: .venv/.stamp programs ## a push becomes new models in a running edge, with a timeline -> build/e2e-redeploy
+	@E2E_REDEPLOY=1 $(FULL) -m pytest -q tests/redeploy $(ARGS)
+
 .PHONY: check
 check: .venv/.stamp ## lint, types, import rules, AsyncAPI, settings, locks, workflows, scripts
 	@export PATH="$$PWD/.venv/bin:$$PATH"

@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "e2e-workflows"
 PYTHON = ROOT / ".venv" / "bin" / "python"
 RUN_TIMEOUT_S = 900.0
+MANIFESTS = "application/vnd.docker.distribution.manifest.v2+json, application/json"
 STUBS = {
     "actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02": ("upload", "name", "path"),
     "actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093": ("download", "name", "path", "pattern"),
@@ -188,11 +189,21 @@ def engine() -> Iterator[None]:
     subprocess.run([ROOT / "deploy" / "engine", "stop"], check=True, capture_output=True, timeout=300.0)
 
 
+def _forget(address: str) -> None:
+    """The engine's names of what went through a registry that is gone."""
+    listed = ["docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", f"{address}/*/*"]
+    done = subprocess.run(listed, capture_output=True, text=True, check=False)
+    names = [name for name in done.stdout.split() if not name.endswith(":<none>")]
+    if names:
+        subprocess.run(["docker", "image", "rm", "--no-prune", *names], capture_output=True, check=False)
+
+
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of an image registry on the loopback."""
     with serving(tmp_path_factory.mktemp("registry")) as address:
         yield address
+        _forget(address)
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +211,9 @@ def get() -> Callable[[str], Any]:
     """What a page says, as JSON."""
 
     def fetch(url: str) -> Any:
-        with urllib.request.urlopen(url, timeout=10.0) as answer:  # noqa: S310 - our own address
+        # a registry turns manifests into what it thinks an old client wants, unless told
+        request = urllib.request.Request(url, headers={"Accept": MANIFESTS})  # noqa: S310 - our own address
+        with urllib.request.urlopen(request, timeout=10.0) as answer:  # noqa: S310
             return json.load(answer)
 
     return fetch

@@ -67,8 +67,9 @@ def test_a_push_ends_with_gated_models_in_every_wave(
     assert release["bundle"]["digest"] == gate["candidate"]
     assert release["gate"]["sha256"] == hashlib.sha256((candidate / "gate" / "gate.json").read_bytes()).hexdigest()
     assert release["commit"] == runner.head()
-    tags = get(f"http://{registry}/v2/motortwin/release/tags/list")["tags"]
-    assert {str(release["sequence"]), "canary", "share", "rest"} <= set(tags)
+    manifests = f"http://{registry}/v2/motortwin/release/manifests"
+    signed = get(f"{manifests}/{release['sequence']}")
+    assert [get(f"{manifests}/{wave}") for wave in ("canary", "share", "rest")] == [signed] * 3
     assert "PRIVATE KEY" not in done.stdout
 
 
