@@ -60,7 +60,7 @@ class Traffic:
         for client in (self._out, self._in):
             client.connect("127.0.0.1", self.port)
             client.loop_start()
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)  # a test that fails ends all the same
 
     def start(self) -> Traffic:
         """Begin to send."""
