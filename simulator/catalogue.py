@@ -16,6 +16,8 @@ from simulator.circuit import LINE_VOLTAGE_V, Rating
 from simulator.parameter import OutOfRangeError, Values
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from service.contract.messages import Nameplate
 
 POWERS_KW = np.array(
@@ -32,6 +34,10 @@ POLES = tuple(_IE3)
 
 # Drive-end bearings that makers fit from this rated power (kW) upwards.
 _BEARINGS = ((0.0, "6203"), (0.7, "6204"), (1.0, "6205"), (2.0, "6206"), (5.0, "6208"), (10.0, "6309"))
+
+LEAST_STATOR_SHARE = 0.03
+LEAST_BREAKDOWN = 1.6
+"""IEC 60034-1, 9.4.1."""
 
 _NAME = re.compile(r"^(\d+(?:\.\d+)?)kW-(\d+)p-(\d+(?:\.\d+)?)Hz$")
 
@@ -104,6 +110,31 @@ def of_nameplate(plate: Nameplate) -> Rating:
         power_factor=cos_phi,
     )
     return with_breakdown(told, told.breakdown_ratio)
+
+
+def of_data_sheet(power_w: float, poles: int, supply_hz: float, told: Mapping[str, float]) -> Rating:
+    """A typical motor with what its data sheet tells otherwise, by field of ``Rating``.
+
+    Raises:
+        OutOfRangeError: the sheet contradicts itself.
+    """
+    typical = rating(np.array(power_w), np.array(float(poles)), np.array(supply_hz))
+    sheet = replace(typical, **{name: np.array(value) for name, value in told.items()})
+    # Rotor copper (P + friction) s / (1 - s) must leave the stator a share of the losses.
+    r = float(sheet.slip / (1.0 - sheet.slip))
+    room = float(1.0 - sheet.iron_share - sheet.friction_share) - LEAST_STATOR_SHARE - r * float(sheet.friction_share)
+    highest = 1.0 / (1.0 + r / room)
+    eta = float(sheet.efficiency)
+    if eta >= highest:
+        raise OutOfRangeError(
+            f"data_sheet.efficiency={eta:g}: must lie below {highest:.3f} at speed_rpm={float(sheet.speed_rpm):g}, "
+            "whose slip alone costs the rest"
+        )
+    if sheet.breakdown_limit < LEAST_BREAKDOWN:
+        raise OutOfRangeError(
+            f"data_sheet.efficiency={eta:g}: too low, it could not pull {LEAST_BREAKDOWN:g} x its rated torque"
+        )
+    return sheet if "breakdown_ratio" in told else with_breakdown(sheet, sheet.breakdown_ratio)
 
 
 def usual_bearing(power_w: float) -> BearingGeometry:

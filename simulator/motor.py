@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from service.contract.faults import Fault
+from service.contract.messages import Nameplate
 from service.contract.signals import OPERATING, SIGNALS
 from simulator import iso20816, scenario
 from simulator.fleet import Fleet
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract.bearing import BearingGeometry
-    from service.contract.messages import Birth, Nameplate
+    from service.contract.messages import Birth
 
 UNITS = {signal.name: signal.unit for signal in SIGNALS} | {
     "bearing_c": "degC",
@@ -76,7 +77,7 @@ class Motor:
     """A motor with a bearing.
 
     Args:
-        nameplate: a rating like "7.5kW-4p-50Hz", or a contract nameplate.
+        nameplate: a rating like "7.5kW-4p-50Hz", a contract nameplate, or a data sheet as a scenario has it.
         bearing: a designation of the catalogue, a geometry, or None for what such a motor usually has.
         seed: makes this very machine: its structure, noise, residual imbalance, sensors.
 
@@ -86,13 +87,14 @@ class Motor:
 
     def __init__(
         self,
-        nameplate: str | Nameplate = "1.5kW-4p-50Hz",
+        nameplate: str | Nameplate | Mapping[str, float] = "1.5kW-4p-50Hz",
         bearing: str | BearingGeometry | None = None,
         *,
         seed: int = 0,
     ) -> None:
         self.seed = seed
-        plate = {"rating": nameplate} if isinstance(nameplate, str) else {"nameplate": nameplate}
+        key = {str: "rating", Nameplate: "nameplate"}.get(type(nameplate), "data_sheet")
+        plate = {key: nameplate}
         self._plan: dict[str, Any] = {"id": "motor", "bearing": bearing, **plate}
         self._scenario(hours=1.0, step_h=1.0)
 

@@ -18,7 +18,7 @@ from service.contract.faults import Fault
 from service.contract.messages import MAX_SAMPLES, Axis, Id, Nameplate
 from service.contract.signals import OPERATING
 from simulator import catalogue, limits
-from simulator.circuit import Rating
+from simulator.circuit import Circuit, Rating
 from simulator.degradation import Law
 from simulator.driven import Driven
 from simulator.duty import Profile
@@ -82,6 +82,19 @@ def _known(value: Any) -> Any:
     return catalogue.bearing(value) if isinstance(value, str) else value
 
 
+class DataSheet(_Part):
+    """What a maker's data sheet says; what it does not is typical of such a motor."""
+
+    power_w: Annotated[float, Field(ge=50.0, le=5e6)]
+    poles: Annotated[int, Field(ge=2, le=48, multiple_of=2)] = 4
+    supply_hz: Annotated[float, Field(ge=5.0, le=400.0)] = 50.0
+    voltage_v: Annotated[float | None, Field(ge=24.0, le=15_000.0, description="line to line")] = None
+    speed_rpm: Annotated[float | None, Field(ge=100.0, le=20_000.0, description="at rated load")] = None
+    efficiency: Annotated[float | None, Field(ge=0.3, le=0.995)] = None
+    power_factor: Annotated[float | None, Field(ge=0.3, le=0.98)] = None
+    breakdown_ratio: Annotated[float | None, Field(ge=1.5, le=6.0, description="breakdown over rated torque")] = None
+
+
 class MotorPlan(_Part):
     """One motor: its plate, bearing, duty, sensors and faults."""
 
@@ -89,6 +102,7 @@ class MotorPlan(_Part):
     name: Annotated[str, Field(max_length=128)] = ""
     rating: Annotated[str, Field(description="like 7.5kW-4p-50Hz")] = "1.5kW-4p-50Hz"
     nameplate: Annotated[Nameplate | None, Field(description="in place of rating")] = None
+    data_sheet: Annotated[DataSheet | None, Field(description="in place of rating")] = None
     bearing: Annotated[BearingGeometry | None, BeforeValidator(_known), Field(description="name or geometry")] = None
     load: LoadPlan = LoadPlan()
     drive: Annotated[float, Field(ge=0.3, le=1.1, description="drive frequency over rated")] = 1.0
@@ -108,7 +122,10 @@ class MotorPlan(_Part):
 
     @model_validator(mode="after")
     def _possible(self) -> MotorPlan:
-        self.plate()
+        if self.nameplate is not None and self.data_sheet is not None:
+            raise ValueError("give nameplate or data_sheet, not both")
+        # A plate that contradicts itself has no circuit.
+        Circuit.of(self.plate())
         kinds = [plan.kind for plan in self.fault]
         for kind in kinds:
             spans = sorted((p.onset_h, p.repair_h or float("inf")) for p in self.fault if p.kind == kind)
@@ -118,6 +135,9 @@ class MotorPlan(_Part):
 
     def plate(self) -> Rating:
         """Rating by name or nameplate; ``ValueError`` for an impossible one."""
+        if self.data_sheet is not None:
+            told = self.data_sheet.model_dump(exclude_none=True)
+            return catalogue.of_data_sheet(told.pop("power_w"), told.pop("poles"), told.pop("supply_hz"), told)
         return catalogue.named(self.rating) if self.nameplate is None else catalogue.of_nameplate(self.nameplate)
 
     def geometry(self) -> BearingGeometry:

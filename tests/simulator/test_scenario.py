@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.contract.faults import Fault
+from simulator.circuit import Circuit
 from simulator.scenario import ScenarioError, gallery, load, parse
 
 GOOD: dict[str, Any] = {"title": "x", "duration_h": 10, "step_h": 1, "motor": [{"id": "a"}]}
@@ -123,5 +124,46 @@ def test_a_number_out_of_range_is_told_the_range_and_a_typo_the_key_that_was_mea
 ) -> None:
     with pytest.raises(ScenarioError) as caught:
         parse(body)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_data_sheet_is_met_at_the_rated_point() -> None:
+    sheet = {
+        "power_w": 11000,
+        "poles": 2,
+        "voltage_v": 690,
+        "speed_rpm": 2945,
+        "efficiency": 0.912,
+        "power_factor": 0.88,
+    }
+    rating = parse(_motor(data_sheet=sheet)).motor[0].plate()
+    rated = Circuit.of(rating).operate(1.0)
+    assert float(rated.speed_rpm) == pytest.approx(2945.0)
+    assert 11000.0 / float(rated.input_w) == pytest.approx(0.912, rel=1e-3)
+    assert float(rated.current_a) == pytest.approx(11000.0 / (0.912 * 0.88 * 3**0.5 * 690.0), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("sheet", "says"),
+    [
+        ({"power_w": 1}, "motor[0].data_sheet.power_w: must lie within 50..5000000 (got 1)"),
+        ({"power_w": 4000, "poles": 5}, "motor[0].data_sheet.poles: "),
+        ({"power_w": 4000, "speed_rpm": 1600}, "Rating.speed_rpm=1600 1/min: must lie within 80..100 %"),
+        (
+            {"power_w": 4000, "speed_rpm": 1300, "efficiency": 0.95},
+            "data_sheet.efficiency=0.95: must lie below 0.815 at speed_rpm=1300",
+        ),
+        ({"power_w": 4000, "efficiency": 0.3}, "data_sheet.efficiency=0.3: too low"),
+        (
+            {"power_w": 4000, "breakdown_ratio": 5.9},
+            "Rating.breakdown_ratio: the stator's resistance allows 4.52 at most",
+        ),
+        ({"power_w": 4000, "volts": 400}, "motor[0].data_sheet.volts: unknown key"),
+    ],
+)
+def test_an_impossible_data_sheet_is_one_line(sheet: dict[str, Any], says: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        parse(_motor(data_sheet=sheet))
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
