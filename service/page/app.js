@@ -1,13 +1,14 @@
 // The page: which view is shown, the line to the edge, readiness, light and dark. Views stand in modules of their own.
 
-import { link, listen, subscribe } from "./picture.js";
+import { clockLead, link, listen, subscribe } from "./picture.js";
 import { byId, write } from "./dom.js";
 import * as fleet from "./fleet.js";
 import * as models from "./models.js";
 import * as motor from "./motor.js";
-import { at } from "./words.js";
+import { at, span } from "./words.js";
 
 const READY_EVERY_MS = 5000;
+const CLOCK_OFF_S = 90;
 
 function route() {
   const [, view, id] = location.hash.split("/");
@@ -28,6 +29,14 @@ function sayLink() {
   box.dataset.state = link.state;
   write(box, link.state === "live" ? "live" : link.newestMs
     ? `connection lost, as of ${at(link.newestMs / 1000)}` : "the edge does not answer; trying again");
+}
+
+function sayClock() {
+  const lead = link.came ? clockLead() : 0;
+  const box = byId("clock");
+  const off = Math.abs(lead) > CLOCK_OFF_S;
+  if (off) write(box, `This device's clock is ${span(Math.abs(lead) / 3600)} ${lead > 0 ? "behind" : "ahead of"} the edge's. Times on this page are the edge's: set the clock that is wrong.`);
+  if (box.hidden === off) box.hidden = !off;
 }
 
 async function askReadiness() {
@@ -73,6 +82,7 @@ models.start();
 addEventListener("hashchange", route);
 route();
 setInterval(askReadiness, READY_EVERY_MS);
+setInterval(sayClock, READY_EVERY_MS);
 askReadiness();
 nameModel().catch(() => {}); // the footer stays empty; the connection's own line says why
 listen();

@@ -123,7 +123,7 @@ export class Chart {
     if (what.marks) hooks.draw.push(marksOver(what.marks, colour("warning")));
     const time = what.x === "time";
     this.plot = new uPlot({
-      width, height: what.height ?? 190, hooks, padding: [10, 8, 0, 0],
+      width, height: what.height ?? 190, hooks, padding: [10, 24, 0, 0],
       cursor: { drag: { x: true, y: false }, ...(time ? { sync: { key: "trends" } } : {}) },
       scales: { x: { time }, y: { range: (_plot, low, high) => (what.range ?? ((a, b) => [Math.min(0, a), b * 1.1 || 1]))(low ?? 0, high ?? 1) } },
       axes: [{ ...axis, space: 70, ...(time ? { values: times, size: 44 } : {}) }, { ...axis, size: 52 }],

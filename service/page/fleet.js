@@ -1,4 +1,5 @@
 // The fleet: one tile a motor, the most urgent first; search, filter by state; open alerts; what they may cost.
+// Thousands of motors have a tile only where they are among the most urgent of what was asked for.
 
 import { alerts, ask, edgeNowS, link, motors, notes, subscribe } from "./picture.js";
 import { byId, make, write } from "./dom.js";
@@ -6,12 +7,16 @@ import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, noteWord, 
 
 const URGENCY = { alarm: 0, warning: 1, silent: 2, ok: 3, unheard: 4 };
 const SORT_EVERY_MS = 1000;
+const SORT_SHARE = 0.1; // sorting takes no more of the time than this, however many motors there are
+const TILES = 500;
 const MONEY_EVERY_MS = 10000;
 const ENDED_SHOWN = 12;
 
 const tiles = new Map();
 const changed = new Set();
 let wanted = null; // the one state that is shown, null for all
+let room = TILES; // how many tiles there may be
+let sortAfterMs = 0;
 let orderStale = true;
 let alertsStale = true;
 let frame = 0;
@@ -51,41 +56,64 @@ function draw(motor) {
   drawSeen(motor);
 }
 
-function drawSeen(motor) {
-  const tile = tiles.get(motor.motor);
-  if (tile && !tile.item.hidden) write(tile.fields.seen, motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–");
+function drop(id) {
+  tiles.get(id)?.item.remove();
+  tiles.delete(id);
 }
 
+function drawSeen(motor) {
+  const tile = tiles.get(motor.motor);
+  if (tile) write(tile.fields.seen, motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–");
+}
+
+const { compare } = new Intl.Collator(undefined, { numeric: true });
+
 function moreUrgent(a, b) {
-  const [first, second] = [a.health ?? {}, b.health ?? {}];
-  return URGENCY[stateOf(a)] - URGENCY[stateOf(b)]
-    || (first.rul_h ?? 1e9) - (second.rul_h ?? 1e9)
-    || (second.severity ?? 0) - (first.severity ?? 0)
-    || a.motor.localeCompare(b.motor, undefined, { numeric: true });
+  return URGENCY[a.state] - URGENCY[b.state] || a.rul - b.rul || b.severity - a.severity || compare(a.id, b.id);
+}
+
+function rank(motor) {
+  const health = motor.health ?? {};
+  return { motor, id: motor.motor, state: stateOf(motor), rul: health.rul_h ?? 1e9, severity: health.severity ?? 0 };
 }
 
 function arrange() {
+  const beganMs = performance.now();
   orderStale = false;
   const sought = byId("search").value.trim().toLowerCase();
   const counts = {};
-  let shown = 0;
+  const asked = [];
+  for (const motor of motors.values()) {
+    const ranked = rank(motor);
+    counts[ranked.state] = (counts[ranked.state] ?? 0) + 1;
+    if (wanted !== null && wanted !== ranked.state) continue;
+    if (sought === "" || `${motor.motor} ${motor.name} ${diagnosisOf(motor)}`.toLowerCase().includes(sought)) asked.push(ranked);
+  }
+  const shown = asked.sort(moreUrgent).slice(0, room);
+  const kept = new Set(shown.map(({ id }) => id));
+  for (const id of [...tiles.keys()]) if (!kept.has(id)) drop(id);
   let place = byId("fleet").firstElementChild;
-  for (const motor of [...motors.values()].sort(moreUrgent)) {
-    const { item } = tileOf(motor.motor);
-    const state = stateOf(motor);
-    counts[state] = (counts[state] ?? 0) + 1;
-    const hidden = (wanted !== null && wanted !== state)
-      || (sought !== "" && !`${motor.motor} ${motor.name} ${diagnosisOf(motor)}`.toLowerCase().includes(sought));
-    if (item.hidden !== hidden) item.hidden = hidden;
-    if (!hidden) shown += 1;
+  for (const { id, motor } of shown) {
+    if (!tiles.has(id)) draw(motor);
+    const { item } = tiles.get(id);
     if (item === place) place = place.nextElementSibling;
     else byId("fleet").insertBefore(item, place);
   }
+  byId("more").hidden = asked.length <= room;
+  write(byId("more-word"), `The ${shown.length} most urgent of ${asked.length} motors are shown.`);
   byId("empty").hidden = motors.size > 0 || !link.came;
-  byId("nothing").hidden = motors.size === 0 || shown > 0;
+  byId("nothing").hidden = motors.size === 0 || shown.length > 0;
   drawTotals(counts);
   const title = counts.alarm ? `(${counts.alarm}) motortwin` : "motortwin";
   if (document.title !== title) document.title = title;
+  const nowMs = performance.now();
+  sortAfterMs = nowMs + (nowMs - beganMs) / SORT_SHARE;
+}
+
+// Another question begins with the most urgent again.
+function begin() {
+  room = TILES;
+  arrange();
 }
 
 function drawTotals(counts) {
@@ -123,7 +151,7 @@ function drawSoon() {
   if (frame) return;
   frame = requestAnimationFrame(() => {
     frame = 0;
-    for (const id of changed) if (motors.has(id)) draw(motors.get(id));
+    for (const id of changed) if (motors.has(id) && tiles.has(id)) draw(motors.get(id));
     changed.clear();
     if (alertsStale) drawAlerts();
   });
@@ -131,15 +159,12 @@ function drawSoon() {
 
 function take(change) {
   if (change === null) return;
-  for (const id of change.gone) {
-    tiles.get(id)?.item.remove();
-    tiles.delete(id);
-  }
+  change.gone.forEach(drop);
   for (const id of change.motors) changed.add(id);
   orderStale = true;
   alertsStale ||= change.alerts;
   drawSoon();
-  if (byId("fleet").children.length < motors.size) arrange();
+  if (tiles.size === 0 && performance.now() > sortAfterMs) arrange();
 }
 
 async function drawMoney() {
@@ -163,11 +188,15 @@ export function start() {
     button.hidden = true;
     button.addEventListener("click", () => {
       wanted = wanted === state ? null : state;
-      arrange();
+      begin();
     });
     return button;
   }));
-  byId("search").addEventListener("input", arrange);
+  byId("search").addEventListener("input", begin);
+  byId("more-button").addEventListener("click", () => {
+    room += TILES;
+    arrange();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "/" || /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName)) return;
     if (byId("view-fleet").hidden) return;
@@ -177,8 +206,8 @@ export function start() {
   subscribe(take);
   setInterval(() => {
     if (document.hidden) return;
-    if (orderStale) arrange();
-    if (!byId("view-fleet").hidden) motors.forEach(drawSeen);
+    if (orderStale && performance.now() > sortAfterMs) arrange();
+    if (!byId("view-fleet").hidden) for (const id of tiles.keys()) drawSeen(motors.get(id));
   }, SORT_EVERY_MS);
   setInterval(drawMoney, MONEY_EVERY_MS);
   setTimeout(drawMoney, 1500);

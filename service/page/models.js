@@ -9,7 +9,36 @@ const AGAIN_MS = 1500;
 let again = 0;
 let candidate = null;
 
-const words = (key) => key.replaceAll("_", " ");
+const PHASE_WORDS = {
+  trial: "On trial: it proves itself in a process of its own", shadow: "In the shadow: it judges beside the one that runs",
+  soak: "Runs on probation", committed: "Taken into use", rolled_back: "Rolled back", refused: "Refused",
+  inconclusive: "Not taken: too little was seen to judge it", cancelled: "Called off",
+};
+const METRIC_WORDS = {
+  "twin.healthy.named_rate": "Healthy windows called faulty", "twin.healthy.anomaly_rate": "Healthy windows called unusual",
+  "twin.faulty.anomaly_rate": "Faulty windows called unusual", "twin.healthy.severity_p99": "Severity that 99 of 100 healthy windows stay under",
+  "twin.faulty.severity_mae": "Mean error of the severity",
+};
+
+const words = (key) => {
+  const text = key.replace(/^argument\./, "setting: ").replaceAll(/[_.]/g, " ");
+  return text.charAt(0).toUpperCase() + text.slice(1);
+};
+const share = (value, digits) => `${(value * 100).toFixed(digits)} %`;
+
+function drawCandidate({ name, version, release, digest, phase, reason, ...seen }) {
+  pairs(byId("candidate"), [
+    ["Bundle", `${name}, version ${version}`], ["What became of it", PHASE_WORDS[phase] ?? phase],
+    ...(reason ? [["Why", reason]] : []),
+    ...(release ? [["Release", String(release)]] : []), ...(digest ? [["Digest", digest.slice(0, 12)]] : []),
+    ["Compared in the shadow", `${seen.shadow_readings} readings`],
+    ...(seen.shadow_readings ? [
+      ["Judged otherwise", share(seen.disagreement, 1)],
+      ["Time per reading", `${seen.slowdown.toFixed(2)} times the running one's`],
+    ] : []),
+    ["On probation", `${seen.soak_readings} readings`],
+  ]);
+}
 
 function metricsTable(metrics) {
   const faults = new Map();
@@ -17,13 +46,13 @@ function metricsTable(metrics) {
   for (const [name, value] of Object.entries(metrics)) {
     const found = /^twin\.(\w+)\.(recall|precision|false_rate)$/.exec(name);
     if (found) faults.set(found[1], { ...faults.get(found[1]), [found[2]]: value });
-    else rest.push([words(name.replaceAll(".", " ")), String(value)]);
+    else rest.push([METRIC_WORDS[name] ?? words(name), known(METRIC_WORDS[name]) ? share(value, 1) : String(value)]);
   }
   byId("metrics").replaceChildren(...[...faults].map(([fault, row]) => {
     const line = make("tr");
     line.append(make("th", faultWord(fault), { scope: "row" }));
     for (const key of ["recall", "precision", "false_rate"]) {
-      line.append(make("td", known(row[key]) ? `${(row[key] * 100).toFixed(key === "false_rate" ? 2 : 1)} %` : "–"));
+      line.append(make("td", known(row[key]) ? share(row[key], key === "false_rate" ? 2 : 1) : "–"));
     }
     return line;
   }));
@@ -86,7 +115,7 @@ export async function show() {
     pairs(byId("bundle"), [
       ["Bundle", model.name], ["Version", String(model.version)],
       ...(known(model.release) ? [["Release", model.release ? String(model.release) : "not signed, as installed"]] : []),
-      ["Digest", model.digest],
+      ["Digest", model.digest.slice(0, 12)],
       ["Window", `${model.window_samples} samples, at least ${model.window_min_samples}`],
       ["Sampling rate", `${model.fs_hz[0] / 1000} – ${model.fs_hz[1] / 1000} kHz`],
       ["Names", model.classes.map(faultWord).join(", ")],
@@ -95,10 +124,7 @@ export async function show() {
     metricsTable(model.metrics);
     byId("no-candidate").hidden = known(model.candidate);
     byId("candidate").hidden = !known(model.candidate);
-    if (model.candidate) {
-      pairs(byId("candidate"), Object.entries(model.candidate).map(([key, value]) =>
-        [words(key), known(value) && value !== "" ? String(value) : "–"]));
-    }
+    if (model.candidate) drawCandidate(model.candidate);
     drawSwap(site.changes);
     trouble.hidden = true;
   } catch (error) {

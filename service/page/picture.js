@@ -1,6 +1,6 @@
 // What the page knows: motors, alerts and notes as /v1/stream tells them. Views subscribe; nobody else keeps copies.
 
-const REOPEN_MS = 5000;
+const REOPEN_MS = [1000, 60000]; // the first wait after a loss, and the longest
 const listeners = new Set();
 
 export const motors = new Map();
@@ -9,6 +9,9 @@ export const notes = new Map();
 export const link = { state: "waiting", newestMs: 0, came: false };
 let clockLeadS = 0;
 
+let reopenMs = REOPEN_MS[0];
+
+export const clockLead = () => clockLeadS; // by how many seconds the edge's clock is ahead of this device's
 export const edgeNowS = () => Date.now() / 1000 + clockLeadS;
 // listener({ motors: Set of ids, alerts: bool, gone: [id] }) after every change, listener(null) when the link changes
 export const subscribe = (listener) => listeners.add(listener);
@@ -78,10 +81,15 @@ export function listen() {
     link.state = state;
     tell(null);
   };
-  source.addEventListener("open", () => say("live"));
+  source.addEventListener("open", () => {
+    reopenMs = REOPEN_MS[0];
+    say("live");
+  });
   source.addEventListener("news", take);
   source.addEventListener("error", () => {
     say("lost");
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, REOPEN_MS);
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    setTimeout(listen, reopenMs * (0.5 + Math.random() / 2)); // pages that lost the edge together do not come back together
+    reopenMs = Math.min(2 * reopenMs, REOPEN_MS[1]);
   });
 }

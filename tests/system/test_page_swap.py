@@ -52,7 +52,7 @@ def test_a_bundle_is_swapped_and_called_off_on_the_page(
         wait_until(lambda: browser.run(LABEL) == "Roll back version 2", "the button")
         browser.run("document.querySelector('#rollback').click()")
         wait_until(lambda: trusting.json("/v1/model")["version"] == 1, "the old bundle")
-        wait_until(lambda: "cancelled" in browser.text("#candidate"), "the page that says so")
+        wait_until(lambda: "Called off" in browser.text("#candidate"), "the page that says so")
     finally:
         traffic.stop()
     assert browser.grave_violations() == []

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.system
 TOKEN = "correct-horse-battery"  # noqa: S105 - a test's
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 STATE = "return document.querySelector('#view-motor').dataset.state"
+TILES = "return document.querySelectorAll('#fleet li').length"
 CHARTS = "return document.querySelectorAll('#view-motor .plot canvas').length"
 BUDGET_BYTES = 300_000
 T0_S = 1_800_000_000.0
@@ -247,6 +248,43 @@ def test_an_unknown_motor_and_a_lost_edge_are_told_in_words(edge: Edge, browse: 
     wait_until(lambda: "No motor of this id" in browser.text("#unknown"), "the hint, once the picture has come")
     edge.kill()
     wait_until(lambda: "connection lost" in browser.text("#link"), "the loss")
+
+
+def test_a_clock_two_hours_off_is_said_and_times_stay_the_edges(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], browse: Callable[[int, int], Browser]
+) -> None:
+    introduce(watcher, name="Pump 1")
+    edge.start()
+    browser = browse(360, 740)
+    browser.open(edge.address)
+    wait_until(lambda: "Pump 1" in browser.text("#fleet"), "the motor")
+    assert browser.run("return document.querySelector('#clock').hidden")
+    browser.run("const now = Date.now; Date.now = () => now() - 7200000")
+    watcher.send(reading("m1", ts_s=T0_S))
+    wait_until(lambda: "2.0 h behind the edge's" in browser.text("#clock"), "what is wrong with the clock")
+    assert "h ago" not in browser.text("#fleet")
+    assert browser.grave_violations() == []
+
+
+def test_of_very_many_motors_the_most_urgent_are_shown_and_every_one_is_found(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], browse: Callable[[int, int], Browser]
+) -> None:
+    edge.start()
+    for number in range(620):
+        watcher.introduce(f"m{number}")
+    browser = browse(1280, 900)
+    browser.open(edge.address)
+    wait_until(lambda: "500 most urgent of 620" in browser.text("#more"), "every motor", 60)
+    assert browser.run(TILES) == 500
+    fail(watcher, reading, motor="m619")
+    first = "return document.querySelector('#fleet li h3').innerText"
+    wait_until(lambda: browser.run(first) == "m619", "the one that fails, first of all")
+    browser.run("document.querySelector('#more-button').click()")
+    assert browser.run(TILES) == 620
+    find = "const s = document.querySelector('#search'); s.value = arguments[0]; s.dispatchEvent(new Event('input'))"
+    browser.run(find, "m618")
+    assert browser.run(TILES) == 1
+    assert browser.run("return document.querySelector('#more').hidden")
 
 
 def test_the_page_weighs_less_than_its_budget_and_asks_nobody_else() -> None:
