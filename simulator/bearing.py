@@ -65,16 +65,21 @@ class Contact:
         0.6, "1", limits=(0.0, 1.0), spread=(0.2, 1.0), source="ball defect: outer-race against inner-race impact"
     )
     height_scatter: Values = parameter(
-        0.25, "1", limits=(0.0, 1.5), spread=(0.05, 0.6), source="log-normal scatter of strike heights"
+        0.25, "1", limits=(0.0, 1.5), spread=(0.05, 1.0), source="log-normal scatter of strike heights"
     )
     pulse_s: Values = parameter(
         1.2e-4, "s", limits=(1e-5, 2e-3), spread=(4e-5, 3e-4), law="log", source="Hertzian contact times of 0.05-0.3 ms"
     )
     spall_share: Values = parameter(
-        0.06, "1", limits=(0.0, 0.5), spread=(0.01, 0.14), source="spall length over ball spacing at full severity"
+        0.06,
+        "1",
+        limits=(0.0, 0.5),
+        spread=(0.01, 0.4),
+        law="log",
+        source="spall length over ball spacing at full severity, short to extended (Sawalha, Randall)",
     )
     roughness: Values = parameter(
-        0.4, "1", limits=(0.0, 3.0), spread=(0.0, 0.9), source="impacts inside the spall against its exit impact"
+        0.4, "1", limits=(0.0, 3.0), spread=(0.0, 1.6), source="impacts inside the spall against its exit impact"
     )
 
     def __post_init__(self) -> None:
@@ -89,7 +94,12 @@ class Strikes(NamedTuple):
     height: NDArray[np.float64]
 
 
-ROUGH_IMPACTS = 2
+def joined(*parts: Strikes) -> Strikes:
+    """All impacts of several trains."""
+    return Strikes(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+ROUGH_IMPACTS = 4
 """Random impacts between a spall's entry and exit."""
 
 

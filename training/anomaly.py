@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from training.features import BANDS, COMBS, INDEX, NAMES, SHAFT_ORDERS, Features
+from training.envelope import BAND_NAMES, COMBS
+from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
 
 CLAMP = 6.0
 HEIGHT = 0.5
@@ -30,8 +31,8 @@ class Group(NamedTuple):
 
 GROUPS: tuple[Group, ...] = (
     *(
-        Group(f"envelope_{band}", (*(f"comb_{comb}_{band}" for comb, _ in COMBS), f"peak_{band}", f"impulse_{band}"))
-        for band, _, _ in BANDS
+        Group(f"envelope_{band}", (*(f"comb_{comb}_{band}" for comb in COMBS), f"peak_{band}", f"impulse_{band}"))
+        for band in BAND_NAMES
     ),
     Group("shape", ("kurtosis", "crest")),
     Group("orders", tuple(f"order_{order:g}_ratio" for order in SHAFT_ORDERS)),

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from service.contract.faults import BEARING_FAULTS, TAUGHT, Fault
-from training.features import BANDS, COMBS, INDEX, LINES, NAMES, SHAFT_ORDERS, Features
+from training import envelope
+from training.envelope import BAND_NAMES
+from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
 
 CLASSES: tuple[Fault, ...] = TAUGHT
 WIDTH = 64
@@ -25,8 +27,10 @@ BATCH = 1024
 CLAMP = 5.0
 """Standardised features are cut here: beyond, more is not told from much."""
 
-_BAND_NAMES = [name for name, _, _ in BANDS]
-_SHAPE = [*(f"impulse_{band}" for band in _BAND_NAMES), "kurtosis", "crest"]
+SHORT, LONG = 0.53, 0.65
+"""Half orders are told from whole ones by windows of 3.3 to 4.4 turns (as logarithms), and looseness by half orders."""
+
+_SHAPE = [*(f"impulse_{band}" for band in BAND_NAMES), "kurtosis", "crest", "turns"]
 
 
 class Family(NamedTuple):
@@ -41,20 +45,14 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "bearing",
         BEARING_FAULTS,
-        (
-            *(f"{line.name}_{kind}" for kind in ("best", "mean") for line in LINES),
-            *(f"comb_{comb}_{band}" for comb, _ in COMBS for band in _BAND_NAMES),
-            *(f"peak_{band}" for band in _BAND_NAMES),
-            *_SHAPE,
-        ),
+        (*envelope.NAMES, "kurtosis", "crest", "turns"),
     ),
     Family(
         "mechanical",
         (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS),
         (
             *(f"order_{order:g}_{kind}" for kind in ("ratio", "velocity") for order in SHAFT_ORDERS),
-            *(f"shaft{harmonic}_{kind}" for kind in ("best", "mean") for harmonic in (1, 2, 3)),
-            *(f"comb_shaft_{band}" for band in _BAND_NAMES),
+            *(f"comb_shaft_{band}" for band in BAND_NAMES),
             *_SHAPE,
             "level_velocity",
             "has_order",
@@ -146,6 +144,7 @@ class Network(nn.Module):
     bias: Tensor
     is_bearing: Tensor
     is_mechanical: Tensor
+    is_looseness: Tensor
     start: Tensor
     slope: Tensor
 
@@ -157,6 +156,7 @@ class Network(nn.Module):
         self.register_buffer("gain", torch.ones(len(CLASSES)))
         self.register_buffer("bias", torch.zeros(len(CLASSES)))
         mechanical = FAMILIES[1].faults
+        self.register_buffer("is_looseness", torch.tensor([float(fault == Fault.LOOSENESS) for fault in CLASSES]))
         self.register_buffer("is_mechanical", torch.tensor([float(fault in mechanical) for fault in CLASSES]))
         self.register_buffer("start", torch.zeros(len(CLASSES)))
         self.register_buffer("slope", torch.ones(len(CLASSES)))
@@ -180,6 +180,8 @@ class Network(nn.Module):
         no_bearing = 1.0 - features[:, INDEX["has_bearing"]].unsqueeze(1)
         no_order = 1.0 - features[:, INDEX["has_order"]].unsqueeze(1)
         told = (1.0 - self.is_bearing * no_bearing) * (1.0 - self.is_mechanical * no_order)
+        few = torch.clamp((LONG - features[:, INDEX["turns"]].unsqueeze(1)) / (LONG - SHORT), 0.0, 1.0)
+        told = told * (1.0 - self.is_looseness * few)
         probability = torch.sigmoid(logit * self.gain + self.bias) * told
         present = torch.clamp(4.0 * probability - 2.0, 0.0, 1.0)
         grown = torch.clamp((severity - self.start) * self.slope, 0.02, 1.0)

@@ -1,8 +1,7 @@
 """Training data from the twin: windows, made rougher than the twin makes them, reduced to features by many processes.
 
-Nothing real is in here. What the twin cannot know of other people's machines is drawn at random over wide ranges: the
-colour that a mounting gives the spectrum, foreign tones, electrical noise, knocks that belong to no bearing, coarse
-converters, plates that name another bearing.
+Nothing real is in here. What the twin cannot know of other people's machines is drawn at random over wide ranges, see
+``training.disturbance``; beside it sensors that are missing and plates that name another bearing.
 
 A chunk of windows is drawn from ``(seed, chunk)`` alone, so the data do not depend on the number of workers. Motors are
 numbered through, and a split is always one by motor.
@@ -24,6 +23,7 @@ from service.contract.bearing import CATALOGUE
 from service.contract.faults import BEARING_FAULTS, Fault
 from service.contract.signals import NAMEPLATE, OPERATING
 from simulator import dataset
+from training.disturbance import Rows, disturb
 from training.features import Features
 
 if TYPE_CHECKING:
@@ -138,16 +138,10 @@ def roughened(sample: Windows, rng: np.random.Generator) -> Windows:
     valid = np.arange(length) < sample.samples[:, None]
     rms = np.sqrt((accel**2 * valid).sum(axis=1) / sample.samples)
 
-    coloured = np.flatnonzero(rng.random(rows) < 0.4)
-    accel[coloured] = _coloured(accel[coloured], rng)
-    noisy = np.flatnonzero(rng.random(rows) < 0.25)
-    level = rms[noisy] * 10.0 ** rng.uniform(-1.5, -0.3, noisy.size)
-    accel[noisy] += level[:, None].astype(np.float32) * rng.standard_normal((noisy.size, length), dtype=np.float32)
-    _add_tones(accel, rms, sample, rng)
-    _add_knocks(accel, rms, rng)
-    coarse = np.flatnonzero(rng.random(rows) < 0.1)
-    step = (rms[coarse] * rng.uniform(0.02, 0.3, coarse.size)).astype(np.float32)[:, None] + 1e-6
-    accel[coarse] = np.rint(accel[coarse] / step) * step
+    speed = sample.operating[:, OPERATING.index("speed_rpm")]
+    turning = np.where(np.isfinite(speed), speed, sample.nameplate[:, NAMEPLATE.index("rated_speed_rpm")])
+    turn = np.maximum(turning, 60.0) / 60.0 / sample.fs_hz
+    disturb(Rows(accel, rms.astype(np.float64), turn.astype(np.float64), sample.fs_hz.astype(np.float64)), rng)
     accel *= valid
 
     operating, nameplate, severity = sample.operating.copy(), sample.nameplate.copy(), sample.severity.copy()
@@ -174,41 +168,3 @@ def _forget_unseen(
     severity[~(warm & effort), _THERMAL[0]] = 0.0
     severity[~effort, _THERMAL[1]] = 0.0
     severity[np.flatnonzero(np.isnan(nameplate[:, _ORDERS_FROM]))[:, None], _BEARING] = 0.0
-
-
-def _coloured(accel: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Through a random smooth filter: a few waves over the spectrum of up to some 12 dB above 300 Hz or so."""
-    rows, length = accel.shape
-    bins = length // 2 + 1
-    grid = np.linspace(0.0, 1.0, bins)
-    waves = np.cos(np.pi * np.outer(np.arange(1, 9), grid))
-    height = rng.normal(0.0, 0.45, (rows, 8)) / np.sqrt(np.arange(1, 9))
-    # Low orders keep their level: velocities are told in mm/s, whatever resonates above.
-    onset = np.clip((grid - 0.05) / 0.05, 0.0, 1.0)
-    gain = np.exp((height @ waves) * onset).astype(np.float32)
-    return np.fft.irfft(np.fft.rfft(accel) * gain, length).astype(np.float32)
-
-
-def _add_tones(accel: NDArray[np.float32], rms: NDArray[np.float32], sample: Windows, rng: np.random.Generator) -> None:
-    """Up to three foreign tones, some of them amplitude-modulated, in place."""
-    rows, length = accel.shape
-    time = np.arange(length, dtype=np.float32)
-    for row in np.flatnonzero(rng.random(rows) < 0.2):
-        for _ in range(rng.integers(1, 4)):
-            frequency = rng.uniform(0.02, 0.48)
-            tone = np.sin(2.0 * np.pi * (frequency * time + rng.random()))
-            beat = rng.uniform(3.0, 60.0) / sample.fs_hz[row]
-            tone *= 1.0 + rng.uniform(0.0, 0.8) * (rng.random() < 0.4) * np.sin(
-                2.0 * np.pi * (beat * time + rng.random())
-            )
-            accel[row] += (rms[row] * 10.0 ** rng.uniform(-1.2, 0.0) * tone).astype(np.float32)
-
-
-def _add_knocks(accel: NDArray[np.float32], rms: NDArray[np.float32], rng: np.random.Generator) -> None:
-    """Ringing knocks at random times, which belong to no order, in place."""
-    rows, length = accel.shape
-    for row in np.flatnonzero(rng.random(rows) < 0.06):
-        ring = np.arange(256, dtype=np.float32)
-        pulse = np.exp(-ring / rng.uniform(8.0, 60.0)) * np.sin(2.0 * np.pi * rng.uniform(0.05, 0.45) * ring)
-        for at in rng.integers(0, length - 256, rng.integers(1, 8)):
-            accel[row, at : at + 256] += (rms[row] * rng.uniform(1.0, 8.0) * pulse).astype(np.float32)

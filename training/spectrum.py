@@ -24,11 +24,10 @@ BINS = SAMPLES // 2
 """Bins of the one-sided spectrum; bin ``k`` lies at ``k fs / SAMPLES``. The Nyquist bin is left out."""
 
 _ROOT = 64  # SAMPLES = _ROOT ** 2
-BAND = 1024
-"""Bins in a demodulated band: a quarter of the sampling rate."""
-ENVELOPE_BINS = BAND // 2
-"""Bins of the squared-envelope spectrum, on the same grid as the spectrum itself."""
-_SIDE = 32  # BAND = _SIDE ** 2
+WIDE = 1024
+"""Bins in a wide demodulated band: a quarter of the sampling rate."""
+NARROW = 512
+"""Bins in a narrow one: an eighth."""
 
 TINY = 1e-6
 """Bound of divisors. A clamp and not a summand: the runtime's optimiser drops the addition of so small a constant."""
@@ -107,8 +106,9 @@ class Spectrum(nn.Module):
 class SquaredEnvelope(nn.Module):
     """Squared-envelope spectrum of a band cut out of a one-sided spectrum (Randall and Antoni, MSSP 25 (2011) 485-520).
 
-    The cut bins, shifted to base band, are transformed back into a complex signal at ``fs / 4``; its squared magnitude,
-    less the part that the taper explains, is transformed again. Layouts are chosen so that no transpose is needed.
+    The cut bins, shifted to base band, are transformed back into a complex signal at the band's own rate; its squared
+    magnitude, less the part that the taper explains, is transformed again. With ``rows * columns`` bins, layouts are
+    chosen so that no transpose is needed.
     """
 
     back: Tensor
@@ -119,51 +119,59 @@ class SquaredEnvelope(nn.Module):
     forth_out: Tensor
     time: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, rows: int, columns: int) -> None:
         super().__init__()
-        inverse = _dft(_SIDE, _SIDE, _SIDE, +1)
-        block = np.block([[inverse.real, -inverse.imag], [inverse.imag, inverse.real]]) / _SIDE
-        _constant(self, "back", block)
-        _constant(self, "back_out", block.T)
-        twiddle = _dft(_SIDE, _SIDE, BAND, +1)
+        self.rows, self.columns = rows, columns
+        band = rows * columns
+        inverse = _dft(rows, rows, rows, +1)
+        _constant(self, "back", np.block([[inverse.real, -inverse.imag], [inverse.imag, inverse.real]]) / rows)
+        inverse = _dft(columns, columns, columns, +1)
+        _constant(self, "back_out", np.block([[inverse.real, inverse.imag], [-inverse.imag, inverse.real]]) / columns)
+        twiddle = _dft(rows, columns, band, +1)
         _constant(self, "back_re", twiddle.real)
         _constant(self, "back_im", twiddle.imag)
-        forward = _dft(_SIDE, _SIDE, _SIDE, -1)
+        forward = _dft(columns, columns, columns, -1)
         _constant(self, "forth", np.concatenate([forward.real, forward.imag], axis=1))
-        half = forward[: _SIDE // 2]
+        half = _dft(rows, rows, rows, -1)[: rows // 2]
         _constant(self, "forth_out", np.block([[half.real, -half.imag], [half.imag, half.real]]))
-        # Time of element (a, b), which is sample a + 32 b at fs / 4, on the grid of the original samples.
-        grid = np.add.outer(np.arange(_SIDE), _SIDE * np.arange(_SIDE)) * (SAMPLES / BAND)
+        # Time of element (a, b), which is sample a + rows b at the band's rate, on the grid of the original samples.
+        grid = np.add.outer(np.arange(rows), rows * np.arange(columns)) * (SAMPLES / band)
         _constant(self, "time", grid[None])
 
+    @property
+    def bins(self) -> int:
+        """Bins of the result, on the same grid as the spectrum itself."""
+        return self.rows * self.columns // 2
+
     def forward(self, re: Tensor, im: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-        """Power of the squared-envelope spectrum ``(B, ENVELOPE_BINS)`` and the envelope's kurtosis ratio ``(B, 1)``.
+        """Power of the squared-envelope spectrum ``(B, bins)`` and the envelope's kurtosis ratio ``(B, 1)``.
 
         The ratio ``n sum e^2 / (sum e)^2`` is about 2.9 for Gaussian noise under this taper and grows with impulses.
 
         Args:
-            re: real part of the band, ``(B, BAND)``.
-            im: imaginary part, ``(B, BAND)``.
+            re: real part of the band, ``(B, rows * columns)``.
+            im: imaginary part, likewise.
             samples: valid samples of the window at the full rate, ``(B, 1)``.
         """
-        cut = torch.cat([re.reshape(-1, _SIDE, _SIDE), im.reshape(-1, _SIDE, _SIDE)], dim=1)
+        n, m = self.rows, self.columns
+        cut = torch.cat([re.reshape(-1, n, m), im.reshape(-1, n, m)], dim=1)
         inner = torch.matmul(self.back, cut)
-        a, b = inner[:, :_SIDE], inner[:, _SIDE:]
+        a, b = inner[:, :n], inner[:, n:]
         turned = torch.cat([a * self.back_re - b * self.back_im, a * self.back_im + b * self.back_re], dim=2)
         analytic = torch.matmul(turned, self.back_out)
-        p, q = analytic[:, :, :_SIDE], analytic[:, :, _SIDE:]
+        p, q = analytic[:, :, :m], analytic[:, :, m:]
         squared = p * p + q * q
         count = samples.unsqueeze(2)
         u = (self.time - 0.5 * (count - 1.0)) * (2.0 / (count + 1.0))
         taper = torch.relu(1.0 - u * u)
         taper = taper * taper
         total = torch.clamp(squared.sum(dim=(1, 2), keepdim=True), TINY)
-        ratio = (squared * squared).sum(dim=(1, 2), keepdim=True) / (total * total) * (count * (BAND / SAMPLES))
+        ratio = (squared * squared).sum(dim=(1, 2), keepdim=True) / (total * total) * (count * (n * m / SAMPLES))
         level = total / taper.sum(dim=(1, 2), keepdim=True)
-        columns = torch.matmul(squared / level - taper, self.forth)
-        c, d = columns[:, :, :_SIDE], columns[:, :, _SIDE:]
+        spread = torch.matmul(squared / level - taper, self.forth)
+        c, d = spread[:, :, :m], spread[:, :, m:]
         back = torch.cat([c * self.back_re + d * self.back_im, d * self.back_re - c * self.back_im], dim=1)
-        rows = torch.matmul(self.forth_out, back)
-        half = _SIDE // 2
-        s, t = rows[:, :half].reshape(-1, ENVELOPE_BINS), rows[:, half:].reshape(-1, ENVELOPE_BINS)
+        found = torch.matmul(self.forth_out, back)
+        half = n // 2
+        s, t = found[:, :half].reshape(-1, self.bins), found[:, half:].reshape(-1, self.bins)
         return s * s + t * t, ratio.reshape(-1, 1)
