@@ -6,6 +6,7 @@ module     responsibility
 contract   the leaf shared with the twin and the training: topics, messages, signals, faults, manifest
 graph      the only importer of onnxruntime: load, check, run(dict) -> dict
 window     readings -> model rows; duplicates, late readings, implausible scalars, unfit sampling
+evidence   several windows of one machine as one answer
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it

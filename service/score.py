@@ -1,8 +1,9 @@
 """Vibration through the anomaly detector and the classifier (merged where the bundle can): one score per reading.
 
 All rows of all readings run together, in chunks of at most ``MAX_ROWS`` rows so that memory stays bounded whatever
-arrives. Rows of a reading are reduced by the mean over its windows, then the maximum over its axes: a defect near
-one axis counts in full, a transient in one window does not.
+arrives. Rows of a reading are reduced over its windows, then by the maximum over its axes: a defect near one axis
+counts in full, a transient in one window does not. Over windows, probabilities are pooled as evidence
+(``service.evidence``), everything else is the mean.
 
 A reading on which a graph fails, or answers with numbers that mean nothing, is set apart; the others of its chunk are
 scored as if it had not been there.
@@ -17,6 +18,7 @@ import numpy as np
 
 from service.contract.manifest import MERGED
 from service.errors import InferenceError
+from service.evidence import pooled
 from service.window import pack, row_count
 
 if TYPE_CHECKING:
@@ -143,16 +145,18 @@ def _score_chunk(
             _score_chunk(half, readings, operating, nameplate, models, scores)
         return
     columns = (found["anomaly"][:, None], named["severity"][:, None], named["probability"], found["contribution"])
-    table = _reduced(np.concatenate(columns, axis=1, dtype=np.float64), rows.axis_starts, rows.reading_starts)
     classes = len(models.manifest.classes)
-    fractions = table[:, 1 : 2 + classes]
-    sound = np.isfinite(table).all(axis=1) & (np.abs(fractions - 0.5) <= 0.5 + _SLACK).all(axis=1)
+    by_row = np.concatenate(columns, axis=1, dtype=np.float64)
+    fractions = by_row[:, 1 : 2 + classes]
+    fractions[np.abs(fractions - 0.5) > 0.5 + _SLACK] = np.nan
+    np.clip(fractions, 0.0, 1.0, out=fractions)
+    table = _reduced(by_row, slice(2, 2 + classes), rows.axis_starts, rows.reading_starts)
+    sound = np.isfinite(table).all(axis=1)
     for index in np.flatnonzero(~sound):
         scores.failures[chunk[index]] = InferenceError(
             "anomaly and classifier: an output is not finite, or a fraction is outside 0..1; "
             "the reading's result is withheld"
         )
-    np.clip(fractions, 0.0, 1.0, out=fractions)
     keep = np.array(chunk, dtype=np.intp)[sound]
     scores.anomaly[keep] = table[sound, 0]
     scores.severity[keep] = table[sound, 1]
@@ -164,10 +168,17 @@ def _score_chunk(
 
 
 def _reduced(
-    rows: NDArray[np.float64], axis_starts: NDArray[np.intp], reading_starts: NDArray[np.intp]
+    rows: NDArray[np.float64],
+    probabilities: slice,
+    axis_starts: NDArray[np.intp],
+    reading_starts: NDArray[np.intp],
 ) -> NDArray[np.float64]:
-    """Mean over each axis's rows, then the maximum over each reading's axes: ``(R, Q)`` to ``(N, Q)``."""
+    """One row for each axis, then the maximum over each reading's axes: ``(R, Q)`` to ``(N, Q)``."""
     if len(axis_starts) != len(rows):
         sizes = np.diff(axis_starts, append=len(rows))
-        rows = np.add.reduceat(rows, axis_starts, axis=0) / sizes[:, None]
+        means = np.add.reduceat(rows, axis_starts, axis=0) / sizes[:, None]
+        for axis in np.flatnonzero(sizes > 1):
+            start = axis_starts[axis]
+            means[axis, probabilities] = pooled(rows[start : start + sizes[axis], probabilities])
+        rows = means
     return rows if len(reading_starts) == len(rows) else np.maximum.reduceat(rows, reading_starts, axis=0)

@@ -4,12 +4,14 @@
 module       responsibility
 ============ =====================================================================================================
 spectrum     taper, factored FFT, squared-envelope spectrum: torch modules that end up in graphs
+envelope     bearing signatures: lines of the squared-envelope spectra of six bands
 features     shaft and bearing orders, impulsiveness, levels, heat: named features of a window, part of the graphs
 anomaly      autoencoder on healthy machines, calibrated score, contribution by group
 classifier   probability and severity of every fault, by family of faults; calibration
 merged       both of them as one graph, for the edge
 heat         what heat a load should make: shared by features and filter
 health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life
+disturbance  what other people's machines have in their signal and the twin's have not
 data         windows of the twin, made rougher than the twin makes them, split by motor
 train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on

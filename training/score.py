@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from service import monitor
 from service.contract.faults import ANOMALY, HEALTHY
+from service.evidence import pooled
 from simulator.recording import read
 from simulator.replay import Demand, birth, readings, resampled, target_fs_hz
 
@@ -30,12 +32,12 @@ class Verdict:
     Attributes:
         file: as given.
         readings: windows judged.
-        alarm: whether any alert opened.
+        alarm: whether any alert opened, or the recording as a whole is diagnosed as anything but healthy.
         alerts: conditions that opened, in order.
         anomaly: mean score; 1 is the threshold.
-        probabilities: mean by class.
+        probabilities: by class, all windows' evidence pooled (``service.evidence``).
         severity: mean, 0..1.
-        diagnosis: the fault whose mean probability is farthest over its threshold, else ``anomaly`` or ``healthy``.
+        diagnosis: the fault whose pooled log odds are farthest over its threshold's, else ``anomaly`` or ``healthy``.
     """
 
     file: str
@@ -127,13 +129,20 @@ def score(
 def _verdict(source: str, result: monitor.StepResult, models: Bundle) -> Verdict:
     judged = [health for health in result.health if health.anomaly is not None]
     opened = tuple(dict.fromkeys(alert.condition for alert in result.alerts if alert.state == "open"))
-    probabilities = {
-        str(fault): float(np.mean([health.probabilities[fault] for health in judged])) if judged else 0.0
-        for fault in models.manifest.classes
-    }
+    classes = models.manifest.classes
+    by_window = np.array([[health.probabilities[fault] for fault in classes] for health in judged])
+    whole = pooled(by_window) if judged else np.zeros(len(classes))
+    probabilities = {str(fault): float(value) for fault, value in zip(classes, whole, strict=True)}
     anomaly = float(np.mean([health.anomaly for health in judged])) if judged else 0.0
-    excess = {name: value / models.manifest.alarms[name].open_at for name, value in probabilities.items()}
+    excess = {name: _odds(value) - _odds(models.manifest.alarms[name].open_at) for name, value in probabilities.items()}
     leading = max(excess, key=lambda name: excess[name])
-    diagnosis = leading if excess[leading] > 1.0 else ANOMALY if anomaly > 1.0 else HEALTHY
+    diagnosis = leading if excess[leading] > 0.0 else ANOMALY if anomaly > 1.0 else HEALTHY
     severity = float(np.mean([health.severity or 0.0 for health in judged])) if judged else 0.0
-    return Verdict(source, len(judged), bool(opened), opened, anomaly, probabilities, severity, diagnosis)
+    alarm = bool(opened) or diagnosis != HEALTHY
+    return Verdict(source, len(judged), alarm, opened, anomaly, probabilities, severity, diagnosis)
+
+
+def _odds(probability: float) -> float:
+    """Log odds, of any probability."""
+    inside = min(max(probability, 1e-9), 1.0 - 1e-9)
+    return math.log(inside / (1.0 - inside))

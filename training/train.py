@@ -35,8 +35,8 @@ class Args:
     out: Path = field(
         default=Path("service/models"), metadata={"help": "bundle folder, replaced as a whole", "result": False}
     )
-    windows: int = field(default=65_536, metadata={"help": "twin windows to learn from, in chunks of 1024"})
-    epochs: int = field(default=40, metadata={"help": "passes over the windows, per network"})
+    windows: int = field(default=131_072, metadata={"help": "twin windows to learn from, in chunks of 1024"})
+    epochs: int = field(default=30, metadata={"help": "passes over the windows, per network"})
     seed: int = field(default=0, metadata={"help": "of everything random; same seed and machine, same bytes"})
     workers: int = field(default=2, metadata={"help": "processes that make data", "result": False})
     golden: int = field(default=12, metadata={"help": "windows kept as golden vectors"})

@@ -11,8 +11,8 @@ const FAULT_WORDS = {
 const BAND_WORDS = {
   orders: "Lines at multiples of shaft speed", levels: "Vibration level and its spread over frequency",
   envelope_low: "Impacts heard in the low band", envelope_high: "Impacts heard in the high band",
-  envelope_low_white: "Impacts in the low band, resonances evened out",
-  envelope_high_white: "Impacts in the high band, resonances evened out",
+  envelope_narrow_1: "Impacts heard in the lowest of four bands", envelope_narrow_2: "Impacts heard in the second of four bands",
+  envelope_narrow_3: "Impacts heard in the third of four bands", envelope_narrow_4: "Impacts heard in the highest of four bands",
   shape: "Peaks of the waveform", thermal: "Temperatures", load: "Load and current",
 };
 const NOTE_WORDS = { acknowledged: "Acknowledged", repaired: "Repaired", false_alarm: "False alarm", comment: "Comment" };

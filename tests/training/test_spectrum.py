@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.spectrum import BAND, BINS, SAMPLES, Spectrum, SquaredEnvelope, Taper
+from training.spectrum import BINS, NARROW, SAMPLES, WIDE, Spectrum, SquaredEnvelope, Taper
 
 pytestmark = pytest.mark.training
 
@@ -45,18 +45,21 @@ def test_taper_removes_the_mean_and_ignores_what_lies_behind_the_valid_samples(n
     assert unit.sum(dim=1).abs().max() < 0.1
 
 
-def test_squared_envelope_spectrum_agrees_with_numpy_in_float64(noise: np.ndarray) -> None:
+@pytest.mark.parametrize(("rows", "band"), [(32, WIDE), (16, NARROW)])
+def test_squared_envelope_spectrum_agrees_with_numpy_in_float64(noise: np.ndarray, rows: int, band: int) -> None:
     first = 128
     count = torch.full((3, 1), float(SAMPLES))
     tapered, _, _ = Taper()(torch.from_numpy(noise), count)
     re, im = Spectrum()(tapered)
-    power, impulse = SquaredEnvelope()(re[:, first : first + BAND], im[:, first : first + BAND], count)
-    cut = np.fft.fft(tapered.numpy().astype(np.float64))[:, first : first + BAND]
+    power, impulse = SquaredEnvelope(rows, band // rows)(
+        re[:, first : first + band], im[:, first : first + band], count
+    )
+    cut = np.fft.fft(tapered.numpy().astype(np.float64))[:, first : first + band]
     envelope = np.abs(np.fft.ifft(cut)) ** 2
-    u = (np.arange(BAND) * SAMPLES / BAND - (SAMPLES - 1) / 2) * 2 / (SAMPLES + 1)
+    u = (np.arange(band) * SAMPLES / band - (SAMPLES - 1) / 2) * 2 / (SAMPLES + 1)
     taper = (1.0 - u**2) ** 2
     level = envelope.sum(axis=1, keepdims=True) / taper.sum()
-    reference = np.abs(np.fft.fft(envelope / level - taper)[:, : BAND // 2]) ** 2
+    reference = np.abs(np.fft.fft(envelope / level - taper)[:, : band // 2]) ** 2
     assert np.abs(power.numpy() - reference).max() < 1e-5 * reference.max()
-    kurtosis = BAND * (envelope**2).sum(axis=1) / envelope.sum(axis=1) ** 2
+    kurtosis = band * (envelope**2).sum(axis=1) / envelope.sum(axis=1) ** 2
     assert impulse[:, 0].numpy() == pytest.approx(kurtosis, rel=1e-4)

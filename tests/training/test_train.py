@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from service import bundle as edge
-from service.contract.faults import ANOMALY
+from service.contract.faults import ANOMALY, Fault
 from service.contract.manifest import AlarmSpec, Manifest
 from service.errors import BundleError
 from training import anomaly, bundle, classifier, data, health
@@ -151,6 +151,18 @@ def test_without_geometry_no_bearing_fault_has_any_probability() -> None:
     probability, _ = network(features)
     assert (probability[:, :4] == 0.0).all()
     assert (probability[:, 4:] > 0.0).all()
+
+
+def test_in_few_turns_there_is_no_telling_looseness() -> None:
+    torch.manual_seed(0)
+    network = classifier.Network().eval()
+    features = torch.randn(64, len(NAMES))
+    features[:, INDEX["has_bearing"]] = features[:, INDEX["has_order"]] = 1.0
+    features[:, INDEX["turns"]] = float(np.log10(3.0))
+    column = classifier.CLASSES.index(Fault.LOOSENESS)
+    probability, _ = network(features)
+    assert (probability[:, column] == 0.0).all()
+    assert (np.delete(probability.detach().numpy(), column, axis=1) > 0.0).all()
 
 
 def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:

@@ -71,7 +71,7 @@ def evaluate(options: Options) -> Section:
         protocol="Healthy windows of twin motors whose seeds no training drew from, all sensors present, each "
         "given one "
         f"known trouble: {', '.join(trouble.name for trouble in known)}. Right is when the largest contribution of the "
-        "anomaly graph is the one that belongs to the trouble; a band and its whitened twin count as one.",
+        "anomaly graph is the one that belongs to the trouble; a wide band and the narrow ones in it count as one.",
         figures=(
             Figure("rootcause.top1", *interval.over_seeds(every), ">= 0.9", "all troubled windows"),
             Figure(
@@ -180,8 +180,12 @@ def _overdrawn(feeds: Feeds, rng: np.random.Generator) -> Feeds:
 
 
 TROUBLES: tuple[Trouble, ...] = (
-    Trouble("modulated noise in the low band", ("envelope_low", "envelope_low_white"), _defect(0.12)),
-    Trouble("modulated noise in the high band", ("envelope_high", "envelope_high_white"), _defect(0.39)),
+    Trouble(
+        "modulated noise in the low band", ("envelope_low", "envelope_narrow_1", "envelope_narrow_2"), _defect(0.12)
+    ),
+    Trouble(
+        "modulated noise in the high band", ("envelope_high", "envelope_narrow_3", "envelope_narrow_4"), _defect(0.39)
+    ),
     Trouble("spikes", ("shape",), _spikes),
     Trouble("a strong shaft order", ("orders",), _line),
     Trouble("winding sensor too warm", ("thermal",), _hot("winding_c", 40.0, 80.0)),
