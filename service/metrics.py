@@ -28,6 +28,7 @@ MOTOR_STATES = ("ok", "warning", "alarm", "unheard")
 ALERT_STATES = ("open", "update", "clear")
 NOTICE_RESULTS = ("delivered", "repeated", "failed", "refused", "queue_full", "too_old")
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_NIS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 # a counter's creation time doubles the series and nobody asks for it
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -92,8 +93,20 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.nis = Histogram(
+            "motortwin_filter_nis",
+            "Normalised innovation squared of the health filter, one a reading.",
+            buckets=_NIS,
+            registry=self.registry,
+        )
+        self.input_age = self._gauge(
+            "motortwin_input_age_seconds", "Since a reading was last answered; before the first, since the start."
+        )
         self.inbox_depth = self._gauge("motortwin_inbox_messages", "Messages that wait for the worker.")
         self.outbox_depth = self._gauge("motortwin_outbox_alerts", "Alerts that the broker has not acknowledged.")
+        self.outbox_age = self._gauge(
+            "motortwin_outbox_age_seconds", "How long the oldest of them has waited, since the start at most."
+        )
         self.connected = self._gauge("motortwin_mqtt_connected", "1 while the session with the broker stands.")
         self.connections = Counter(
             "motortwin_mqtt_connections", "Sessions with the broker that have stood.", registry=self.registry
@@ -152,9 +165,17 @@ class Metrics:
         return {value: family.labels(value) for value in values}
 
     def on_scrape(
-        self, inbox: Callable[[], float], outbox: Callable[[], float], connected: Callable[[], float]
+        self,
+        *,
+        inbox: Callable[[], float],
+        input_age: Callable[[], float],
+        outbox: Callable[[], float],
+        outbox_age: Callable[[], float],
+        connected: Callable[[], float],
     ) -> None:
         """Gauges that are read when they are asked for."""
         self.inbox_depth.set_function(inbox)
+        self.input_age.set_function(input_age)
         self.outbox_depth.set_function(outbox)
+        self.outbox_age.set_function(outbox_age)
         self.connected.set_function(connected)

@@ -6,8 +6,9 @@ away for a week costs at most three messages an alert; ``open`` and ``clear`` al
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from service.contract import codec, topics
@@ -29,12 +30,16 @@ def no_headers(_payload: bytes) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message that waits: its number gives the order, topic and payload are what is published."""
+    """One message that waits: its number gives the order, topic and payload are what is published.
+
+    ``since_s`` is when this process took it up, by a clock that does not jump.
+    """
 
     number: int
     topic: str
     payload: bytes
     supersedable: str | None = None
+    since_s: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Outbox:
@@ -58,6 +63,11 @@ class Outbox:
     def entries(self) -> list[Entry]:
         """Everything that waits, in order."""
         return list(self._waiting.values())
+
+    def age_s(self, now_s: float) -> float:
+        """How long the oldest has waited, seconds; 0 where nothing waits. May be asked from any thread."""
+        entries = self.entries()
+        return now_s - entries[0].since_s if entries else 0.0
 
     def restore(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
         """Take stored rows; where newer alerts wait already, only topics on which none does, behind them."""

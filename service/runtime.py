@@ -116,9 +116,13 @@ class Runtime:
         self._crash: str | None = None
         self._tell_model()
         self.metrics.build.info({"version": VERSION})
-        outbox = self._worker.memory.outbox
+        outbox, worker = self._worker.memory.outbox, self._worker
         self.metrics.on_scrape(
-            lambda: float(len(self.inbox)), lambda: float(len(outbox)), lambda: float(self.link.connected)
+            inbox=lambda: float(len(self.inbox)),
+            input_age=lambda: time.monotonic() - worker.heard_s,
+            outbox=lambda: float(len(outbox)),
+            outbox_age=lambda: outbox.age_s(time.monotonic()),
+            connected=lambda: float(self.link.connected),
         )
 
     def start(self) -> None:

@@ -157,6 +157,17 @@ def test_an_alert_leaves_the_outbox_only_when_acknowledged(alert: Callable[..., 
     assert len(outbox) == 0
 
 
+def test_the_age_of_the_outbox_is_that_of_its_oldest_alert(alert: Callable[..., Alert]) -> None:
+    outbox, wire = Outbox(), Wire()
+    assert outbox.age_s(1e9) == 0.0
+    first, second = outbox.add(alert("m1"))[0], outbox.add(alert("m2"))[0]
+    assert second.since_s > first.since_s
+    assert outbox.age_s(first.since_s + 60.0) == pytest.approx(60.0)
+    outbox.send(wire)
+    outbox.acknowledged(Token(1, 1), accepted=True)
+    assert outbox.age_s(second.since_s + 5.0) == pytest.approx(5.0)
+
+
 def test_alerts_leave_in_order_and_an_unsent_update_is_superseded(alert: Callable[..., Alert]) -> None:
     outbox, wire = Outbox(), Wire()
     wire.up = False
