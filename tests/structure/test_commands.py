@@ -67,3 +67,11 @@ def test_make_demo_passes_the_seconds_on_only_when_they_are_given() -> None:
 
     assert "-m simulator demo --seconds 45" in recipe("SECONDS=45")
     assert "--seconds" not in recipe()
+
+
+def test_the_tests_that_the_table_of_requirements_names_exist() -> None:
+    handbook = (ROOT / "deploy" / "README.md").read_text()
+    table = handbook.partition("## Component requirements")[2].partition("\n## ")[0]
+    named = set(re.findall(r"[a-z]+(?:/[a-z]+)*/test_[a-z_]+", table))
+    assert len(named) > 20
+    assert [name for name in sorted(named) if not (ROOT / "tests" / f"{name}.py").is_file()] == []
