@@ -6,6 +6,7 @@ are looked up once, here, so that counting costs no look-up on the way.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, disable_created_metrics
@@ -102,6 +103,8 @@ class Metrics:
         self.input_age = self._gauge(
             "motortwin_input_age_seconds", "Since a reading was last answered; before the first, since the start."
         )
+        self._answered_s = time.monotonic()
+        self.input_age.set_function(lambda: time.monotonic() - self._answered_s)
         self.inbox_depth = self._gauge("motortwin_inbox_messages", "Messages that wait for the worker.")
         self.outbox_depth = self._gauge("motortwin_outbox_alerts", "Alerts that the broker has not acknowledged.")
         self.outbox_age = self._gauge(
@@ -164,18 +167,23 @@ class Metrics:
         family = Gauge(name, text, [label], registry=self.registry)
         return {value: family.labels(value) for value in values}
 
+    def answered(self, latency_s: float, nis: float | None) -> None:
+        """Count what one reading told: how long its answer took, and the filter's surprise where it has one."""
+        self.latency.observe(latency_s)
+        if nis is not None:
+            self.nis.observe(nis)
+        self._answered_s = time.monotonic()
+
     def on_scrape(
         self,
         *,
         inbox: Callable[[], float],
-        input_age: Callable[[], float],
         outbox: Callable[[], float],
         outbox_age: Callable[[], float],
         connected: Callable[[], float],
     ) -> None:
         """Gauges that are read when they are asked for."""
         self.inbox_depth.set_function(inbox)
-        self.input_age.set_function(input_age)
         self.outbox_depth.set_function(outbox)
         self.outbox_age.set_function(outbox_age)
         self.connected.set_function(connected)

@@ -116,10 +116,9 @@ class Runtime:
         self._crash: str | None = None
         self._tell_model()
         self.metrics.build.info({"version": VERSION})
-        outbox, worker = self._worker.memory.outbox, self._worker
+        outbox = self._worker.memory.outbox
         self.metrics.on_scrape(
             inbox=lambda: float(len(self.inbox)),
-            input_age=lambda: time.monotonic() - worker.heard_s,
             outbox=lambda: float(len(outbox)),
             outbox_age=lambda: outbox.age_s(time.monotonic()),
             connected=lambda: float(self.link.connected),

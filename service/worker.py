@@ -92,8 +92,6 @@ class Worker:
         self._welcomed = False
         self._unsaid: set[str] = set()
         self._strays_until_s = 0.0
-        self.heard_s = time.monotonic()
-        """When the last reading was answered; before the first, the start."""
         self.inference_fault: str | None = None
         """Why no reading of the last batch could be judged; None while readings can be."""
 
@@ -308,16 +306,12 @@ class Worker:
                 self._unsaid.add(motor)
             memory.heard_ts_s[motor] = now_ts_s
             origin = arrived[motor, health.boot, health.seq]
-            self._metrics.latency.observe(time.perf_counter() - origin.received_s)
-            if health.nis is not None:
-                self._metrics.nis.observe(health.nis)
+            self._metrics.answered(time.perf_counter() - origin.received_s, health.nis)
             if not self._presence.expects(motor):
                 self._introduce(monitor.generic_profile(motor))
             if not origin.retain and self._presence.heard(motor, now_s):
                 self._announce(motor, "online")
         self._metrics.readings.inc(len(healths))
-        if healths:
-            self.heard_s = now_s
 
     def _announce(self, motor: str, state: Literal["online", "silent"]) -> None:
         self._voice.availability(motor, state)
