@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -40,6 +41,7 @@ _LOOK_S = 1.0
 _TICK_S = 0.1
 _RETRY_S = 5.0
 _STOP_S = 5.0
+_ENDED_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,13 @@ class Progress(NamedTuple):
     soaked: int
 
 
+class Ended(NamedTuple):
+    """What became of a candidate, and when in Unix seconds."""
+
+    ts_s: float
+    progress: Progress
+
+
 @dataclass(slots=True)
 class _Way:
     """One candidate under way."""
@@ -128,6 +137,8 @@ class Rollout:
         self.entry = entry
         self.progress: Progress | None = None
         """The candidate under way, or the last one."""
+        self.ended: deque[Ended] = deque(maxlen=_ENDED_KEPT)
+        """What became of the last ones since the start, the newest last."""
         self._ledger = ledger
         self._plan = plan
         self._policy = policy
@@ -325,6 +336,7 @@ class Rollout:
     def _turned_away(self, name: str, entry: Entry | None, reason: str) -> None:
         version, release, digest = (entry.version, entry.release, entry.digest) if entry is not None else (0, 0, None)
         self.progress = Progress(name, version, release, digest, "refused", reason, Shadowed(), 0)
+        self.ended.append(Ended(time.time(), self.progress))
         self._changed(self.progress)
 
     def _say(self, way: _Way) -> None:
@@ -333,4 +345,6 @@ class Rollout:
         self.progress = Progress(
             name, entry.version, entry.release, entry.digest, now.phase, now.reason, now.shadow, now.after.readings
         )
+        if now.ended:
+            self.ended.append(Ended(time.time(), self.progress))
         self._changed(self.progress)

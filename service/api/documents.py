@@ -128,8 +128,15 @@ class Candidate(_Document):
         )
 
 
+class Ended(_Document):
+    """What became of an offered bundle, and when."""
+
+    ts_s: float
+    bundle: Candidate
+
+
 class Model(_Document):
-    """The bundle in use."""
+    """The bundle in use; ``ended`` are the last offers since the start, the newest first."""
 
     name: str
     version: int
@@ -142,6 +149,7 @@ class Model(_Document):
     metrics: dict[str, float]
     release: int
     candidate: Candidate | None
+    ended: tuple[Ended, ...]
 
 
 class History(_Document):

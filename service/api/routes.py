@@ -161,6 +161,7 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
     @app.get("/v1/model", response_model=documents.Model)
     def model() -> Response:
         models, progress = runtime.models, runtime.rollout.progress
+        ended = reversed(tuple(runtime.rollout.ended))
         manifest = models.manifest
         return answer(
             documents.Model(
@@ -175,6 +176,7 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
                 metrics=manifest.metrics,
                 release=runtime.rollout.entry.release,
                 candidate=None if progress is None else documents.Candidate.of(progress),
+                ended=tuple(documents.Ended(ts_s=at_s, bundle=documents.Candidate.of(one)) for at_s, one in ended),
             )
         )
 

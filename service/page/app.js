@@ -74,7 +74,9 @@ chooseTheme(localStorage.getItem("theme"));
 byId("theme").addEventListener("click", switchTheme);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => motor.recolour());
 subscribe((change) => {
-  if (change === null) sayLink();
+  if (change !== null) return;
+  sayLink();
+  if (link.state === "live") nameModel().catch(() => {}); // the footer stays; the connection's own line says why
 });
 fleet.start();
 motor.start();
@@ -84,5 +86,4 @@ route();
 setInterval(askReadiness, READY_EVERY_MS);
 setInterval(sayClock, READY_EVERY_MS);
 askReadiness();
-nameModel().catch(() => {}); // the footer stays empty; the connection's own line says why
 listen();

@@ -2,7 +2,7 @@
 
 import { ask } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
-import { faultWord, known } from "./words.js";
+import { at, faultWord, known } from "./words.js";
 
 const UNDER_WAY = ["trial", "shadow", "soak"];
 const AGAIN_MS = 1500;
@@ -24,6 +24,17 @@ const words = (key) => {
   const text = key.replace(/^argument\./, "setting: ").replaceAll(/[_.]/g, " ");
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
+function drawEnded(ended) {
+  byId("ended-title").hidden = ended.length === 0;
+  byId("ended").replaceChildren(...ended.map(({ ts_s: ts, bundle }) => {
+    const item = make("li", "", { "data-state": bundle.phase === "committed" ? "ok" : "clear" });
+    const what = make("p", "", { class: "what" });
+    what.append(make("strong", PHASE_WORDS[bundle.phase] ?? bundle.phase), ` ${bundle.name}, version ${bundle.version}`);
+    item.append(what, ...(bundle.reason ? [make("p", bundle.reason, { class: "why" })] : []), make("p", at(ts), { class: "when" }));
+    return item;
+  }));
+}
+
 const share = (value, digits) => `${(value * 100).toFixed(digits)} %`;
 
 function drawCandidate({ name, version, release, digest, phase, reason, ...seen }) {
@@ -71,6 +82,7 @@ async function change(name, act, said) {
     const answer = await fetch(`/v2/repository/models/${encodeURIComponent(name)}/${act}`, {
       method: "POST", headers: { authorization: `Bearer ${token}` },
     });
+    if (answer.status === 401) sessionStorage.removeItem("token");
     if (!answer.ok) {
       const { error } = await answer.json();
       throw new Error(error.message ?? error);
@@ -125,6 +137,7 @@ export async function show() {
     byId("no-candidate").hidden = known(model.candidate);
     byId("candidate").hidden = !known(model.candidate);
     if (model.candidate) drawCandidate(model.candidate);
+    drawEnded(model.ended);
     drawSwap(site.changes);
     trouble.hidden = true;
   } catch (error) {

@@ -215,6 +215,7 @@ async function saveNote(event) {
       method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
       body: JSON.stringify({ kind, by, text }),
     });
+    if (answer.status === 401) sessionStorage.removeItem("token");
     if (!answer.ok) {
       const { error } = await answer.json();
       throw new Error(`${error.message}; ${error.remedy}`);
@@ -295,15 +296,20 @@ export function recolour() {
   if (charts) for (const { chart } of Object.values(charts)) chart.recolour();
 }
 
-export function start() {
+function askSite() {
   ask("/v1/site").then((found) => {
     site = found;
     byId("changes-off").hidden = site.changes;
+    stale = true;
   }).catch(() => {}); // without an answer nothing can be noted; the connection's own line says why
+}
+
+export function start() {
   byId("note-form").addEventListener("submit", saveNote);
   byId("period").addEventListener("change", refresh);
   byId("note-cancel").addEventListener("click", () => byId("note").close());
   subscribe((change) => {
+    if (change === null && link.state === "live") askSite(); // another edge may have answered: it may have a token now
     if (change === null || shown === null) return;
     if (change.motors.has(shown) || change.gone.includes(shown) || change.alerts || !motors.has(shown)) {
       const first = !charts;

@@ -53,6 +53,7 @@ def test_a_bundle_is_swapped_and_called_off_on_the_page(
         browser.run("document.querySelector('#rollback').click()")
         wait_until(lambda: trusting.json("/v1/model")["version"] == 1, "the old bundle")
         wait_until(lambda: "Called off" in browser.text("#candidate"), "the page that says so")
+        assert "Called off tiny, version 2" in browser.text("#ended")
     finally:
         traffic.stop()
     assert browser.grave_violations() == []
