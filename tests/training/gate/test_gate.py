@@ -109,7 +109,8 @@ def test_a_candidate_that_hangs_is_given_up(
 
 def test_a_heavy_bundle_is_refused(champion: Path, tmp_path: Path) -> None:
     shutil.copytree(champion, tmp_path / "heavy")
-    (tmp_path / "heavy" / "golden.npz").write_bytes(bytes(1_200_000))
+    whole = sum(file.stat().st_size for file in champion.iterdir())
+    (tmp_path / "heavy" / "golden.npz").write_bytes(bytes(2 * whole))
     found = cost.size(champion, tmp_path / "heavy")
     assert found.passed is False
     assert found.value is not None
