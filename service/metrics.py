@@ -137,6 +137,9 @@ class Metrics:
         self.streams_dropped = Counter(
             "motortwin_streams_dropped", "Live pages dropped because they did not keep up.", registry=self.registry
         )
+        self.tokens_refused = Counter(
+            "motortwin_http_tokens_refused", "Requests for a change with a wrong token.", registry=self.registry
+        )
         self.doubted = Counter(
             "motortwin_time_doubted", "Readings whose time stamps no witness confirmed.", registry=self.registry
         )

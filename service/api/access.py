@@ -10,15 +10,17 @@ from service.api.shield import failure
 if TYPE_CHECKING:
     from starlette.responses import Response
 
+    from service.metrics import Metrics
     from service.settings import HttpSettings
 
 
-def refusal(authorization: str | None, settings: HttpSettings) -> Response | None:
+def refusal(authorization: str | None, settings: HttpSettings, metrics: Metrics) -> Response | None:
     """Why this request may not change anything, or None.
 
     Args:
         authorization: the request's header, ``Bearer TOKEN``.
         settings: where the token stands.
+        metrics: where wrong tokens are counted.
     """
     token = settings.secret()
     if token is None:
@@ -26,6 +28,8 @@ def refusal(authorization: str | None, settings: HttpSettings) -> Response | Non
         return failure(403, "changes_off", "this edge has no token, so nothing can be changed", remedy)
     scheme, _, shown = (authorization or "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(shown.strip().encode(), token.encode()):
+        if authorization is not None:
+            metrics.tokens_refused.inc()
         answer = failure(401, "token", "the token is missing or wrong", "send the header Authorization: Bearer TOKEN")
         answer.headers["www-authenticate"] = "Bearer"
         return answer

@@ -127,7 +127,7 @@ def _notes(app: FastAPI, runtime: Runtime) -> None:
         authorization: Annotated[str | None, Header(max_length=512)] = None,
     ) -> Response:
         try:
-            refused = access.refusal(authorization, runtime.settings.http)
+            refused = access.refusal(authorization, runtime.settings.http, runtime.metrics)
         except SettingsError as error:
             return failure(503, "token", str(error), "make the token file readable for the edge")
         if refused is not None:

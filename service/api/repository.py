@@ -107,7 +107,7 @@ def _index(app: FastAPI, runtime: Runtime) -> None:
 
 
 def _denied(authorization: str | None, runtime: Runtime) -> Response | None:
-    denied = access.refusal(authorization, runtime.settings.http)
+    denied = access.refusal(authorization, runtime.settings.http, runtime.metrics)
     if denied is None:
         return None
     problem = json.loads(bytes(denied.body))["error"]

@@ -131,7 +131,10 @@ def test_changing_something_needs_the_token_and_is_off_without_one(
     edge.set(MOTORTWIN_HTTP_TOKEN=TOKEN).start()
     url = f"{edge.address}/v1/alerts/{alert}/notes"
     assert post(url, said, None)[0] == 401
+    assert edge.metric("motortwin_http_tokens_refused_total") == 0.0
     assert post(url, said, TOKEN + "x")[0] == 401
+    assert edge.metric("motortwin_http_tokens_refused_total") == 1.0
+    assert TOKEN not in edge.log.read_text()
     assert post(url.replace(alert, "nobody:ball:1"), said, TOKEN)[0] == 404
     assert post(url, said | {"kind": "shout"}, TOKEN)[0] == 422
     assert post(url, said | {"text": "x" * 2000}, TOKEN)[0] == 422

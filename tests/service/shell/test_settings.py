@@ -82,6 +82,7 @@ def test_a_motor_in_the_file_is_a_birth_message(tmp_path: Path) -> None:
         ("[http]\nport = 'x'", ["http.port"]),
         ("[http]\nport = 70000", ["http.port", "65535"]),
         ("http = 3", ["http"]),
+        ("[http]\ntoken = 'short'", ["http.token", "16"]),
         ("node = 'a/b'", ["node"]),
         ("node = ", ["is not TOML"]),
         ("[policy]\nunknown_motor = 'maybe'", ["policy.unknown_motor", "reject"]),
