@@ -42,6 +42,8 @@ POLICY = "default-src 'none'; style-src 'sha256-" + (
 """The content security policy that lets the document have its own style and nothing else."""
 
 _URGENCY = ("alarm", "warning", "silent", "unheard", "ok")
+_SOON_H = 0.1
+_UNITS = {"rpm": "1/min", "a": "A", "k": "K", "s": "s"}
 _ENDLESS_H = 1e12
 _WIDTH, _HEIGHT = 600.0, 110.0
 _TRENDS = {
@@ -110,7 +112,7 @@ def of_motor(
             ("Drives the anomaly score", ", ".join(f"{_words(n)} {s:.0%}" for n, s in drivers)),
             ("Not measured", ", ".join(map(_words, health.missing))),
         ]
-    facts += [(_words(name), f"{value:g}") for name, value in plate.items() if value is not None]
+    facts += [_plated(name, value) for name, value in plate.items() if value is not None]
     table = "".join(f"<tr><th>{escape(name)}<td>{escape(text)}</tr>" for name, text in facts if text)
     trends = "".join(_trend(past, name) for name in _TRENDS)
     state = _state(seen)
@@ -211,13 +213,31 @@ def _urgency(seen: Seen) -> tuple[int, float, str]:
 
 
 def _life(seen: Seen) -> str:
+    """In the page's words: an interval that is open below says so."""
     health = seen.health
-    if health is None or health.rul_h is None:
-        return "no end in sight" if health is not None else ""
-    low, high = health.rul_low_h, health.rul_high_h
-    if low is None:
-        return f"{health.rul_h:.0f}"
-    return f"{health.rul_h:.0f} " + (f"(over {low:.0f})" if high is None else f"({low:.0f} to {high:.0f})")
+    if health is None:
+        return ""
+    middle, low, high = health.rul_h, health.rul_low_h, health.rul_high_h
+    soon = low is not None and low < _SOON_H
+    if middle is None:
+        text = "no end in sight" if low is None else "unsure, may fail any time" if soon else f"over {low:.0f}"
+    elif middle < _SOON_H:
+        text = "at its end"
+    elif low is None:
+        text = f"{middle:.1f}"
+    elif high is None:
+        text = f"{middle:.1f}, may fail any time" if soon else f"{middle:.1f} (over {low:.0f})"
+    else:
+        text = f"{middle:.1f} ({'any time' if soon else f'{low:.1f}'} to {high:.1f})"
+    return text
+
+
+def _plated(name: str, value: float) -> tuple[str, str]:
+    """A value of the plate with its unit; a bearing's frequencies are in turns of the shaft."""
+    stem, _, suffix = name.rpartition("_")
+    if suffix in _UNITS:
+        return _words(stem), f"{value:.4g} {_UNITS[suffix]}"
+    return name.upper(), f"{value:.3g} a turn"
 
 
 def _percent(value: float | None) -> str:

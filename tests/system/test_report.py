@@ -58,7 +58,8 @@ def test_a_motors_report_has_its_trends_and_its_plate(told: Edge) -> None:
     text = told.answer("/v1/motors/m1/report")[1].decode()
     assert text.count("<svg") >= 3
     assert "Winding: 83 °C (from 80 to 83)" in text
-    assert "rated speed rpm" in text
+    assert "rated speed<td>" in text, "with its unit behind the number"
+    assert "1450 1/min" in text
     assert told.answer("/v1/motors/nobody/report")[0] == 404
     assert told.answer("/v1/report?hours=0")[0] == 422
 
