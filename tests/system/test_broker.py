@@ -177,6 +177,30 @@ def test_a_peer_that_accepts_and_says_nothing_does_not_hang_the_service(edge: Ed
         assert edge.stop() == 0
 
 
+def test_a_broker_that_stands_still_is_noticed_and_everything_arrives_when_it_goes_on(
+    edge: Edge, broker: Broker, watcher: Watcher, reading: Callable[..., Reading]
+) -> None:
+    watcher.introduce("m1", interval_s=0.1)
+    edge.set(MQTT_KEEPALIVE_S="5").start()
+    watcher.send(failing(reading, 0))
+    watcher.wait_for(f"{M1}/health")
+    assert broker._process is not None
+    broker._process.send_signal(signal.SIGSTOP)
+    try:
+        wait_until(lambda: edge.metric("motortwin_mqtt_connected") == 0.0, "the loss to be noticed", 30.0)
+        status, told = edge.answer("/health/ready")
+        assert (status, b'"degraded"' in told, b"broker was lost" in told) == (200, True, True), told
+        assert edge.answer("/v1/motors/m1")[0] == 200
+    finally:
+        broker._process.send_signal(signal.SIGCONT)
+    wait_until(lambda: edge.metric("motortwin_mqtt_connected") == 1.0, "the session", 30.0)
+    watcher.send(failing(reading, 1))
+    assert watcher.wait_for(ALERT)["state"] == "open"
+    watcher.wait_for(NODE, lambda body: body["state"] == "online")
+    wait_until(lambda: edge.metric("motortwin_outbox_alerts") == 0, "the outbox to drain")
+    assert edge.metric("motortwin_readings_total") == 2.0
+
+
 def test_mutual_tls_to_the_broker_works_and_a_stranger_authority_is_refused(
     edge: Edge, broker: Broker, tmp_path: Path
 ) -> None:
