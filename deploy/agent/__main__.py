@@ -60,7 +60,7 @@ def main() -> int:
         report.hint.clear()
         agent.step()
         report.trouble(agent.trouble)
-        report.hint.wait(min(BUSY_S, settings.poll_s) if journal.record.desired else settings.poll_s)
+        report.hint.wait(min(BUSY_S, settings.poll_s) if agent.busy else settings.poll_s)
     report.close()
     journal.close()
     return 0

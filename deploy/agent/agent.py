@@ -56,6 +56,11 @@ class Agent:
     _damaged: int = 0
     _since_s: float | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the edge is at work and soon asked again; what is in the way waits for the next look."""
+        return self.journal.record.desired is not None and not self.trouble
+
     def step(self) -> None:
         """Goes as far as it can without waiting; what is in the way stands in ``trouble``."""
         self.trouble = ""

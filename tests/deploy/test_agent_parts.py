@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from deploy.agent.agent import Agent
+from deploy.agent.edge import Edge
 from deploy.agent.journal import InUse, Journal, Record, Wanted
 from deploy.agent.registry import Damaged, Manifest, PullError, Registry, unpacked
 from deploy.agent.release import Untrusted, verified
 from deploy.agent.settings import load
+from service.signature import Trust
 from tests.registry import digest_of, layer, manifest_of
 
 if TYPE_CHECKING:
@@ -208,7 +211,27 @@ def test_a_layer_that_unpacks_without_end_is_refused() -> None:
         unpacked(layer({"zeros": bytes(129 << 20)}), "models")
 
 
-WANTED = Wanted(release="sha256:1", sequence=3, bundle="b" * 64, image="x")
+def test_what_is_in_the_way_is_not_asked_again_at_once(wire: Callable[..., str], tmp_path: Path) -> None:
+    address = wire(
+        lambda handler: (
+            sent(handler, b'{"digest": "", "candidate": null}')
+            if handler.path == "/v1/model"
+            else handler.send_error(503)
+        )
+    )
+    journal = Journal(tmp_path)
+    journal.write(Record(state="pending", sequence=3, desired=WANTED))
+    edge = Edge(f"http://{address}", tmp_path, Trust(KEYS.values()))
+    agent = Agent(Registry(address), edge, journal, KEYS, "rest", 60.0, lambda _: None)
+    assert agent.busy
+    agent.step()
+    assert "503" in agent.trouble
+    assert journal.record.desired == WANTED
+    assert not agent.busy
+    journal.close()
+
+
+WANTED = Wanted(release="sha256:1", sequence=3, bundle="b" * 64, image=f"x@sha256:{'c' * 64}")
 
 
 def test_the_journal_says_after_a_restart_what_it_said_before(tmp_path: Path) -> None:
