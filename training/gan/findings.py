@@ -108,7 +108,7 @@ class Findings:
         return out
 
     def as_json(self) -> dict[str, Any]:
-        """Verdicts and deltas for machines; the bundle's training reads ``passes``."""
+        """Verdicts and deltas for machines. The bundle's classifier learns from the twin alone, as the winner says."""
         return {
             "verdicts": [
                 {
