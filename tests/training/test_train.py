@@ -148,6 +148,7 @@ def test_without_geometry_no_bearing_fault_has_any_probability() -> None:
     network = classifier.Network().eval()
     features = torch.randn(64, len(NAMES))
     features[:, INDEX["has_bearing"]], features[:, INDEX["has_order"]] = 0.0, 1.0
+    features[:, INDEX["turns"]] = float(np.log10(30.0))  # looseness needs some
     probability, _ = network(features)
     assert (probability[:, :4] == 0.0).all()
     assert (probability[:, 4:] > 0.0).all()
