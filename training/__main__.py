@@ -107,6 +107,9 @@ def _score(options: argparse.Namespace) -> int:
             failed += 1
             continue
         print(verdict.to_json() if options.json else verdict.to_text(), flush=True)
+        if geometry is not None and not verdict.speed_known:
+            warning = "no shaft speed is known, so no bearing fault is named; give --speed-rpm"
+            print(f"training: {source}: {warning}", file=sys.stderr)
     return 1 if failed else 0
 
 

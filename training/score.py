@@ -37,6 +37,8 @@ class Verdict:
         anomaly: mean score; 1 is the threshold.
         probabilities: by class, all windows' evidence pooled (``service.evidence``).
         severity: mean, 0..1.
+        speed_known: False where neither the file nor the caller says the shaft speed: then no bearing fault is named,
+            since every bearing order hangs on it.
         diagnosis: the fault whose pooled log odds are farthest over its threshold's, else ``anomaly`` or ``healthy``.
     """
 
@@ -47,6 +49,7 @@ class Verdict:
     anomaly: float
     probabilities: dict[str, float]
     severity: float
+    speed_known: bool
     diagnosis: str
 
     def to_json(self) -> str:
@@ -61,6 +64,7 @@ class Verdict:
                 "alerts": list(self.alerts),
                 "severity": round(self.severity, 4),
                 "readings": self.readings,
+                "speed_known": self.speed_known,
             }
         )
 
@@ -99,10 +103,17 @@ def score(
     window = models.manifest.window
     needs = Demand(window.samples, window.min_samples, window.fs_hz)
     recording = read(source, fs_hz=fs_hz, speed_rpm=speed_rpm)
+    speed_known = recording.speed_rpm is not None or "speed_rpm" in recording.scalars
     if recording.fs_hz is not None:
         recording = resampled(recording, target_fs_hz(recording.fs_hz, needs.fs_hz))
     introduced = birth(
-        recording, MOTOR, ts_s=START_TS_S, interval_s=1.0, bearing=bearing, channel=channel, clock="simulated"
+        recording,
+        MOTOR,
+        ts_s=START_TS_S,
+        interval_s=1.0,
+        bearing=bearing if speed_known else None,
+        channel=channel,
+        clock="simulated",
     )
     pieces = list(
         readings(
@@ -123,10 +134,10 @@ def score(
         now_ts_s=START_TS_S,
         policy=_POLICY,
     )
-    return _verdict(source, result, models)
+    return _verdict(source, result, models, speed_known=speed_known)
 
 
-def _verdict(source: str, result: monitor.StepResult, models: Bundle) -> Verdict:
+def _verdict(source: str, result: monitor.StepResult, models: Bundle, *, speed_known: bool) -> Verdict:
     judged = [health for health in result.health if health.anomaly is not None]
     opened = tuple(dict.fromkeys(alert.condition for alert in result.alerts if alert.state == "open"))
     classes = models.manifest.classes
@@ -139,7 +150,7 @@ def _verdict(source: str, result: monitor.StepResult, models: Bundle) -> Verdict
     diagnosis = leading if excess[leading] > 0.0 else ANOMALY if anomaly > 1.0 else HEALTHY
     severity = float(np.mean([health.severity or 0.0 for health in judged])) if judged else 0.0
     alarm = bool(opened) or diagnosis != HEALTHY
-    return Verdict(source, len(judged), alarm, opened, anomaly, probabilities, severity, diagnosis)
+    return Verdict(source, len(judged), alarm, opened, anomaly, probabilities, severity, speed_known, diagnosis)
 
 
 def _odds(probability: float) -> float:

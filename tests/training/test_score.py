@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from service import bundle
 from service.contract.bearing import CATALOGUE
+from service.contract.faults import BEARING_FAULTS
 from training.__main__ import MODELS, main
 from training.score import score
 
@@ -37,6 +39,25 @@ def test_a_json_line_has_the_promised_keys(recordings: Path, capsys: pytest.Capt
     assert main(["score", f"{recordings / ARCHIVE}:12k_DE/105.mat", "--bearing", "6205", "--json"]) == 0
     line = json.loads(capsys.readouterr().out)
     assert {"file", "alarm", "anomaly", "probabilities", "diagnosis"} <= set(line)
+
+
+def test_without_a_speed_no_bearing_fault_is_named_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(1)
+    file = tmp_path / "unknown.csv"
+    np.savetxt(file, rng.normal(size=(24_000, 1)), header="accel_m_s2.x", comments="", fmt="%.4f")
+    command = ["score", str(file), "--bearing", "6205", "--fs-hz", "12000", "--json"]
+    assert main(command) == 0
+    told, said = capsys.readouterr()
+    line = json.loads(told)
+    assert not line["speed_known"]
+    assert all(line["probabilities"][fault] < 0.02 for fault in BEARING_FAULTS)
+    assert "give --speed-rpm" in said
+    assert main([*command, "--speed-rpm", "1480"]) == 0
+    told, said = capsys.readouterr()
+    assert json.loads(told)["speed_known"]
+    assert said == ""
 
 
 @pytest.mark.parametrize(
