@@ -7,7 +7,9 @@ release   ``release.json``: signature, project, schema, expiry, sequence
 registry  files of an image by digest over HTTP: bounded in bytes and time, every digest checked
 journal   what is current, desired and refused: written whole, synced, renamed
 edge      the running service: its folder for new bundles, and what it says became of one
-agent     one step: look, judge, hand over, wait for the end; converges from any step after a crash
+agent     one step: look, judge, let the lane bring it; converges from any step after a crash
+models    the lane of models: hand over, wait for what becomes of it
+patience  how long to leave alone what came damaged
 report    states to a retained topic and to /metrics
 settings  from the environment
 ========= ==========================================================================================================

@@ -1,158 +1,144 @@
-"""One step at a time: look at the wave's tag, judge the release, hand its bundle over, wait for what becomes of it.
+"""One step at a time: look at the wave's tag, judge the release, and let its lane bring it.
 
-Every step begins from the journal and what the edge says, so a crash between any two of them costs a repetition and
-nothing else: a bundle that was handed over twice is the same bundle, and the edge refuses twice what it refused once.
+Every step begins from the journal and what edge and engine say, so a crash between any two of them costs a repetition
+and nothing else: a bundle handed over twice is the same bundle, and the edge refuses twice what it refused once.
+
+What is bad for ever is remembered by its digest: a signature that does not hold, a number that was there before,
+content that stays damaged. What may be the device's own fault is judged again at each look: a key that is not pinned
+(yet), a clock that runs wrong, a schema that this agent is too old for.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Protocol
 
 from deploy.agent.edge import EdgeSilent
-from deploy.agent.journal import Record, Wanted
-from deploy.agent.registry import Damaged, PullError
+from deploy.agent.journal import Wanted
+from deploy.agent.patience import Patience
+from deploy.agent.registry import MAX_RELEASE_BYTES, Damaged, PullError
 from deploy.agent.release import Untrusted, verified
-from service.errors import BundleError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    from deploy.agent.edge import Edge
     from deploy.agent.journal import Journal
-    from deploy.agent.registry import Registry
-
-RETRIES = 5
-"""Damaged content is asked for so often: a proxy may have spoilt it once."""
+    from deploy.agent.registry import Manifest, Registry
 
 
-@dataclass(slots=True)
+class Lane(Protocol):
+    """A way to bring a release."""
+
+    def step(self, wanted: Wanted) -> None:
+        """As far as it goes without waiting; an end is written into the journal."""
+
+
 class Agent:
     """Follows one wave.
 
-    Attributes:
+    Args:
         registry: where releases come from.
-        edge: where bundles go.
         journal: what is certain.
         keys: pinned public keys.
         wave: the tag to follow.
-        wait_s: longest time for the edge to come to an end with a bundle.
-        told: called with the record after each change.
+        lanes: who brings what.
+        poll_s: time between two looks.
+
+    Attributes:
         trouble: what is in the way for now; empty where nothing is.
     """
 
-    registry: Registry
-    edge: Edge
-    journal: Journal
-    keys: Mapping[str, Ed25519PublicKey]
-    wave: str
-    wait_s: float
-    told: Callable[[Record], None]
-    trouble: str = ""
-    _damaged: int = 0
-    _since_s: float | None = None
+    def __init__(
+        self,
+        registry: Registry,
+        journal: Journal,
+        keys: Mapping[str, Ed25519PublicKey],
+        wave: str,
+        lanes: Mapping[str, Lane],
+        poll_s: float,
+    ) -> None:
+        self._registry, self._journal, self._keys = registry, journal, keys
+        self._wave, self._lanes = wave, lanes
+        self._patience = Patience(poll_s)
+        self._looked_at = ""
+        self._held: tuple[str, dict[str, bytes]] = ("", {})
+        self.trouble = ""
 
     @property
     def busy(self) -> bool:
-        """Whether the edge is at work and soon asked again; what is in the way waits for the next look."""
-        return self.journal.record.desired is not None and not self.trouble
+        """Whether something is under way and soon asked again; what is in the way waits for the next look."""
+        return self._journal.record.desired is not None and not self.trouble
 
     def step(self) -> None:
         """Goes as far as it can without waiting; what is in the way stands in ``trouble``."""
+        if self._journal.blocked:
+            self.trouble = self._journal.blocked
+            return
+        if self._patience.waiting:
+            return
         self.trouble = ""
         try:
-            if self.journal.record.desired is None:
+            if self._journal.record.desired is None:
                 self._look()
-            if self.journal.record.desired is not None:
-                self._bring(self.journal.record.desired)
+            wanted = self._journal.record.desired
+            if wanted is not None:
+                self._lanes[wanted.lane].step(wanted)
+            self._patience.over()
+        except Damaged as error:
+            self._damaged(str(error))
         except (PullError, EdgeSilent, OSError) as error:
             self.trouble = str(error)[:300]
 
     def _look(self) -> None:
-        record = self.journal.record
-        try:
-            manifest = self.registry.manifest("release", self.wave)
-            if manifest.digest == record.seen or manifest.digest in record.refused:
-                return
-            files = self.registry.files("release", manifest)
-        except Damaged as error:
-            self._damaged += 1
-            if self._damaged < RETRIES:
-                raise
-            self._damaged = 0
-            # whatever the tag names is seen again at once when it names something else
-            self.trouble = str(error)
-            if record.reason != str(error):
-                self._write(record.model_copy(update={"state": "failed", "reason": str(error)}))
+        self._looked_at = ""
+        record = self._journal.record
+        manifest = self._registry.manifest("release", self._wave)
+        self._looked_at = digest = manifest.digest
+        if digest in record.refused:
+            if record.seen != digest:
+                self._journal.write(record.refusing(digest, "failed", record.refused[digest]))
             return
-        self._damaged = 0
+        if digest == record.release:  # also where the wave went on and was taken back
+            if record.seen != digest:
+                self._journal.change(state="installed", reason="", seen=digest, waits="")
+            return
         try:
-            release = verified(files, self.keys, now=datetime.now(UTC), above=record.sequence)
-            if release.lane != "models":
-                raise Untrusted(f"lane {release.lane}: this agent brings models; images are recreated by digest")  # noqa: TRY301
+            release = verified(self._files(manifest), self._keys, now=datetime.now(UTC), above=record.sequence)
+            if release.lane not in self._lanes:
+                raise Untrusted("lane images: this agent reaches no engine; see AGENT_ENGINE", final=False)  # noqa: TRY301
         except Untrusted as error:
-            self._write(record.refusing(manifest.digest, "failed", str(error)))
+            reason = str(error)
+            if error.final:
+                self._journal.write(record.refusing(digest, "failed", reason))
+            elif (record.waits, record.reason) != (digest, reason):
+                self._journal.write(record.putting_off(digest, reason))
             return
+        image = release.bundle.image if release.lane == "models" else release.images["edge"]
         wanted = Wanted(
-            release=manifest.digest, sequence=release.sequence, bundle=release.bundle.digest, image=release.bundle.image
+            release=digest, sequence=release.sequence, lane=release.lane, bundle=release.bundle.digest, image=image
         )
-        update = {
-            "state": "pending",
-            "reason": "",
-            "desired": wanted,
-            "seen": manifest.digest,
-            "sequence": release.sequence,
-        }
-        self._write(record.model_copy(update=update))
+        self._journal.change(
+            state="pending", reason="", desired=wanted, seen=digest, waits="", sequence=release.sequence
+        )
 
-    def _bring(self, wanted: Wanted) -> None:
-        record = self.journal.record
-        outcome = self.edge.outcome(wanted)
-        if outcome.what == "installed":
-            rollback = record.rollback if record.current == wanted.bundle else record.current
-            update = {
-                "state": "installed",
-                "reason": "",
-                "desired": None,
-                "current": wanted.bundle,
-                "rollback": rollback,
-            }
-            self._write(record.model_copy(update=update))
-        elif outcome.what in ("failed", "rolled_back"):
-            self._end(wanted, outcome.what, outcome.reason)
-        elif outcome.what == "unknown":
-            self._hand_over(wanted)
-        elif self._since_s is not None and time.monotonic() - self._since_s > self.wait_s:
-            self._end(wanted, "failed", f"the edge came to no end within {self.wait_s:g} s ({outcome.reason})")
-        else:
-            self._since_s = self._since_s or time.monotonic()
+    def _files(self, manifest: Manifest) -> dict[str, bytes]:
+        """Of a release; what is judged again was fetched before."""
+        if self._held[0] != manifest.digest:
+            files = self._registry.files("release", manifest, MAX_RELEASE_BYTES)
+            self._held = (manifest.digest, files)
+        return self._held[1]
 
-    def _hand_over(self, wanted: Wanted) -> None:
-        digest = wanted.image.rsplit("@", 1)[1]
-        try:
-            files = self.registry.files("models", self.registry.manifest("models", digest))
-            if not self.journal.record.current:
-                self._write(self.journal.record.model_copy(update={"current": self.edge.running()}))
-            self._write(self.journal.record.model_copy(update={"state": "installing"}))
-            self.edge.hand_over(wanted, files)
-        except Damaged as error:
-            self._damaged += 1
-            if self._damaged < RETRIES:
-                raise
-            self._end(wanted, "failed", str(error))
-        except BundleError as error:
-            self._end(wanted, "failed", str(error))
-        else:
-            self._damaged, self._since_s = 0, time.monotonic()
-
-    def _end(self, wanted: Wanted, state: Literal["failed", "rolled_back"], reason: str) -> None:
-        self._damaged, self._since_s = 0, None
-        self._write(self.journal.record.refusing(wanted.release, state, reason))
-
-    def _write(self, record: Record) -> None:
-        self.journal.write(record)
-        self.told(record)
+    def _damaged(self, reason: str) -> None:
+        """Asked for a few times, more and more seldom: a proxy may have spoilt it once. Then it is done for."""
+        self.trouble = reason
+        if not self._patience.failed():
+            return
+        record = self._journal.record
+        name = record.desired.release if record.desired else self._looked_at
+        if name:
+            self._patience.over()
+            self._journal.write(record.refusing(name, "failed", reason))
+        elif record.reason != reason:  # whatever the tag names is seen again when it names something else
+            self._journal.change(state="failed", reason=reason)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 MAX_MANIFEST_BYTES = 1 << 20
 MAX_LAYER_BYTES = 32 << 20
+MAX_RELEASE_BYTES = 1 << 20
 MAX_UNPACKED_BYTES = 128 << 20
 MAX_FILES = 64
 PIECE_BYTES = 1 << 16
@@ -85,16 +86,16 @@ class Registry:
             raise Damaged(f"{name}: the manifest is no object")
         return Manifest(digest, document)
 
-    def files(self, name: str, manifest: Manifest) -> dict[str, bytes]:
-        """The image's files by their bare names; raises ``PullError``."""
+    def files(self, name: str, manifest: Manifest, limit: int = MAX_LAYER_BYTES) -> dict[str, bytes]:
+        """The image's files by their bare names, of a layer of at most ``limit`` bytes; raises ``PullError``."""
         layers = manifest.document.get("layers")
         if not isinstance(layers, list) or len(layers) != 1 or not isinstance(layers[0], dict):
             raise Damaged(f"{name}: an image of one layer is expected, for any processor")
         digest, size = layers[0].get("digest"), layers[0].get("size")
         if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
             raise Damaged(f"{name}: the layer has no digest")
-        if not isinstance(size, int) or not 0 < size <= MAX_LAYER_BYTES:
-            raise Damaged(f"{name}: a layer of {size} bytes; at most {MAX_LAYER_BYTES} are taken")
+        if not isinstance(size, int) or not 0 < size <= limit:
+            raise Damaged(f"{name}: a layer of {size} bytes; at most {limit} are taken")
         raw = self._fetched(self._url(name, "blobs", digest), size, "*/*")
         if f"sha256:{hashlib.sha256(raw).hexdigest()}" != digest:
             raise Damaged(f"{name}: the layer's {len(raw)} of {size} bytes are not what its digest says")

@@ -6,12 +6,12 @@ import base64
 import binascii
 import hashlib
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +25,15 @@ Image = Annotated[str, Field(pattern=r"^[a-z0-9./:_-]{1,200}@sha256:[0-9a-f]{64}
 
 
 class Untrusted(Exception):  # noqa: N818 - it is no error of ours
-    """A release that is not taken; one line that says why."""
+    """A release that is not taken; one line that says why.
+
+    Attributes:
+        final: whether no later look can come to another end.
+    """
+
+    def __init__(self, reason: str, *, final: bool = True) -> None:
+        super().__init__(reason)
+        self.final = final
 
 
 class _Part(BaseModel):
@@ -48,6 +56,13 @@ class Release(_Part):
     lane: Literal["models", "images"]
     not_after: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     bundle: Bundle
+    images: dict[str, Image] = {}
+
+    @model_validator(mode="after")
+    def _edge_is_named(self) -> Self:
+        if self.lane == "images" and "edge" not in self.images:
+            raise ValueError("a release of images names no edge")
+        return self
 
 
 class _Signature(_Part):
@@ -90,7 +105,8 @@ def verified(files: Mapping[str, bytes], keys: Mapping[str, Ed25519PublicKey], *
         key = keys[told.key]
         key.verify(base64.b64decode(told.signature, validate=True), raw)
     except KeyError:
-        raise Untrusted(f"signed by key {told.key}, which is not pinned here") from None
+        # somebody may pin it later
+        raise Untrusted(f"signed by key {told.key}, which is not pinned here", final=False) from None
     except (ValidationError, binascii.Error, ValueError, InvalidSignature) as error:
         raise Untrusted("the signature does not hold") from error
     try:
@@ -99,11 +115,15 @@ def verified(files: Mapping[str, bytes], keys: Mapping[str, Ed25519PublicKey], *
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise Untrusted(f"{where}: {first['msg'][:120]}; this agent reads schema 1 of motortwin") from error
+        # a newer agent may read it
+        raise Untrusted(
+            f"{where}: {first['msg'][:120]}; this agent reads schema 1 of motortwin", final=False
+        ) from error
     except ValueError as error:
         raise Untrusted(f"not_after: {release.not_after} is no date") from error
-    if now > expires:
-        raise Untrusted(f"expired at {release.not_after}")
     if release.sequence <= above:
         raise Untrusted(f"sequence {release.sequence} is not above {above}, which was here before")
+    if now > expires:
+        # the clock of a device may be wrong
+        raise Untrusted(f"expired at {release.not_after} by this device's clock", final=False)
     return release

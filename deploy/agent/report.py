@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+ENDS = ("installed", "failed", "rolled_back")
+
 
 class Report:
     """Says what the journal says.
@@ -34,13 +36,17 @@ class Report:
         self.hint = threading.Event()
         self._topic = f"motortwin/v1/edge/{settings.node}/release"
         self._hints = f"motortwin/v1/edge/{settings.node}/desired"
+        self._wave = settings.wave
         self._last: bytes | None = None
+        self._before: Record | None = None
         registry = CollectorRegistry()
         self._state = Gauge(
             "motortwin_agent_state", "1 for the state of the last release", ["state"], registry=registry
         )
         self._sequence = Gauge("motortwin_agent_sequence", "Highest release taken up", registry=registry)
         self._ended = Counter("motortwin_agent_releases", "Releases by their end", ["state"], registry=registry)
+        for end in ENDS:
+            self._ended.labels(end)
         self._trouble = Gauge("motortwin_agent_trouble", "1 while something is in the way", registry=registry)
         for state in get_args(State):
             self._state.labels(state)
@@ -59,9 +65,18 @@ class Report:
         for state in get_args(State):
             self._state.labels(state).set(state == record.state)
         self._sequence.set(record.sequence)
-        if record.state in ("installed", "failed", "rolled_back"):
+        # what stood in the journal at the start was counted when it happened
+        before, self._before = self._before, record
+        if before is not None and record.state in ENDS and (record.state, record.seen) != (before.state, before.seen):
             self._ended.labels(record.state).inc()
-        told = {"state": record.state, "reason": record.reason, "sequence": record.sequence, "current": record.current}
+        told = {
+            "state": record.state,
+            "reason": record.reason,
+            "sequence": record.sequence,
+            "release": record.seen,
+            "current": record.current,
+            "wave": self._wave,
+        }
         self._last = json.dumps(told).encode()
         _log.info("%s", self._last.decode())
         if self._client is not None:

@@ -18,11 +18,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.agent.agent import Agent
 from deploy.agent.edge import Edge
-from deploy.agent.journal import InUse, Journal, Record, Wanted
+from deploy.agent.journal import Journal, Record, Wanted
+from deploy.agent.models import Models
 from deploy.agent.registry import Damaged, Manifest, PullError, Registry, unpacked
 from deploy.agent.release import Untrusted, verified
 from deploy.agent.settings import load
-from service.signature import Trust
 from tests.registry import digest_of, layer, manifest_of
 
 if TYPE_CHECKING:
@@ -221,8 +221,9 @@ def test_what_is_in_the_way_is_not_asked_again_at_once(wire: Callable[..., str],
     )
     journal = Journal(tmp_path)
     journal.write(Record(state="pending", sequence=3, desired=WANTED))
-    edge = Edge(f"http://{address}", tmp_path, Trust(KEYS.values()))
-    agent = Agent(Registry(address), edge, journal, KEYS, "rest", 60.0, lambda _: None)
+    registry = Registry(address)
+    lanes = {"models": Models(registry, Edge(f"http://{address}", tmp_path), journal, 60.0)}
+    agent = Agent(registry, journal, KEYS, "rest", lanes, 60.0)
     assert agent.busy
     agent.step()
     assert "503" in agent.trouble
@@ -232,40 +233,6 @@ def test_what_is_in_the_way_is_not_asked_again_at_once(wire: Callable[..., str],
 
 
 WANTED = Wanted(release="sha256:1", sequence=3, bundle="b" * 64, image=f"x@sha256:{'c' * 64}")
-
-
-def test_the_journal_says_after_a_restart_what_it_said_before(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    record = Record(state="installing", sequence=3, current="a" * 64, desired=WANTED)
-    journal.write(record)
-    journal.close()
-    (tmp_path / "journal.json.part").write_text("half of")
-    again = Journal(tmp_path)
-    assert again.record == record
-    again.close()
-
-
-def test_two_agents_on_one_device_are_one_too_many(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    with pytest.raises(InUse, match="another agent works with this device"):
-        Journal(tmp_path)
-    journal.close()
-
-
-def test_a_journal_that_cannot_be_read_is_moved_aside(tmp_path: Path) -> None:
-    (tmp_path / "journal.json").write_text("{")
-    journal = Journal(tmp_path)
-    assert journal.record.state == "idle"
-    assert (tmp_path / "journal.json.corrupt").exists()
-    journal.close()
-
-
-def test_failed_releases_are_remembered_but_not_for_ever() -> None:
-    record = Record()
-    for number in range(100):
-        record = record.refusing(f"sha256:{number}", "failed", "why")
-    assert len(record.refused) == 64
-    assert "sha256:99" in record.refused
 
 
 @pytest.mark.parametrize(
