@@ -1,7 +1,9 @@
 """``python -m deploy.agent``: until told to stop. Exit status 0; 2 for a wrong setting; 3 where another works.
 
 ``--state`` prints what the journal says of the last release instead: 0 where it is well, 1 where there is no journal to
-read, 4 failed, 5 rolled back. ``--healthcheck``: 0 where an agent works with this journal.
+read, 4 failed, 5 rolled back. ``--healthcheck``: 0 where an agent works with this journal. ``--carry FILE.tar`` writes
+the wave's release and all it names into a file, for a plant without internet, whose agent has that file as its
+registry.
 """
 
 from __future__ import annotations
@@ -14,19 +16,27 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.agent import carry
 from deploy.agent import journal as journals
 from deploy.agent import settings as setting
 from deploy.agent.agent import Agent
+from deploy.agent.content import PullError
 from deploy.agent.edge import Edge
+from deploy.agent.engine import Engine
+from deploy.agent.images import Images
 from deploy.agent.journal import InUse, Journal, Lock
+from deploy.agent.layout import Layout
 from deploy.agent.models import Models
 from deploy.agent.registry import Registry
-from deploy.agent.release import keys_of
+from deploy.agent.release import Untrusted, keys_of
 from deploy.agent.report import Report
+from deploy.agent.soak import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deploy.agent.agent import Lane
+    from deploy.agent.content import Source
     from deploy.agent.settings import Settings
 
 BUSY_S = 1.0
@@ -39,14 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     try:
         settings = setting.load(os.environ)
-        if list(arguments) == ["--state"]:
-            return _state(Path(settings.data))
-        if list(arguments) == ["--healthcheck"]:
-            return _healthcheck(Path(settings.data))
-        if arguments:
-            print(__doc__, file=sys.stderr)
-            return 2
-        return _run(settings)
+        return _asked(settings, list(arguments)) if arguments else _run(settings)
     except InUse as error:
         print(f"agent: {error}", file=sys.stderr)
         return 3
@@ -55,10 +58,21 @@ def main(arguments: Sequence[str]) -> int:
         return 2
 
 
+def _asked(settings: Settings, arguments: list[str]) -> int:
+    match arguments:
+        case ["--state"]:
+            return _state(Path(settings.data))
+        case ["--healthcheck"]:
+            return _healthcheck(Path(settings.data))
+        case ["--carry", file]:
+            return _carry(settings, Path(file))
+        case _:
+            print(__doc__, file=sys.stderr)
+            return 2
+
+
 def _run(settings: Settings) -> int:
     keys = keys_of(settings.key_files)
-    file = settings.registry_password_file
-    password = Path(file).read_text(encoding="utf-8").strip() if file else ""
     # another agent with a journal of its own would hand the same edge other bundles
     device = Lock(Path(settings.edge_data) / "bundles" / "agent")
     journal = Journal(Path(settings.data))
@@ -71,10 +85,19 @@ def _run(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
-    registry = Registry(settings.registry, user=settings.registry_user, password=password)
+    source = _source(settings)
     edge = Edge(settings.edge_url, Path(settings.edge_data))
-    lanes = {"models": Models(registry, edge, journal, settings.wait_s)}
-    agent = Agent(registry, journal, keys, settings.wave, lanes, settings.poll_s)
+    lanes: dict[str, Lane] = {"models": Models(source, edge, journal, settings.wait_s)}
+    if settings.engine:
+        rules = Rules(
+            min_readings=settings.min_readings,
+            soak_s=settings.soak_s,
+            soak_max_s=settings.soak_max_s,
+            ready_s=settings.ready_s,
+        )
+        engine = Engine(settings.engine, settings.container)
+        lanes["images"] = Images(source, engine, edge, journal, Path(settings.data) / "spool", rules)
+    agent = Agent(source, journal, keys, settings.wave, lanes, settings.poll_s)
     report.say(journal.record)
     journal.told = report.say
     while not stop.is_set():
@@ -85,6 +108,25 @@ def _run(settings: Settings) -> int:
     report.close()
     journal.close()
     device.close()
+    return 0
+
+
+def _source(settings: Settings) -> Source:
+    """A registry, or a file on a stick."""
+    if settings.registry.startswith("/"):
+        return Layout(Path(settings.registry))
+    file = settings.registry_password_file
+    password = Path(file).read_text(encoding="utf-8").strip() if file else ""
+    return Registry(settings.registry, user=settings.registry_user, password=password)
+
+
+def _carry(settings: Settings, file: Path) -> int:
+    try:
+        sequence, size = carry.carried(_source(settings), keys_of(settings.key_files), settings.wave, file)
+    except (PullError, Untrusted) as error:
+        print(f"agent: {error}", file=sys.stderr)
+        return 1
+    print(f"{file}: release {sequence} for wave {settings.wave}, {size / 1e6:.1f} MB")
     return 0
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from deploy.agent.content import MAX_RELEASE_BYTES, Damaged, PullError
 from deploy.agent.edge import EdgeSilent
+from deploy.agent.engine import EngineError
 from deploy.agent.journal import Wanted
 from deploy.agent.patience import Patience
-from deploy.agent.registry import MAX_RELEASE_BYTES, Damaged, PullError
 from deploy.agent.release import Untrusted, verified
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+    from deploy.agent.content import Manifest, Source
     from deploy.agent.journal import Journal
-    from deploy.agent.registry import Manifest, Registry
 
 
 class Lane(Protocol):
@@ -39,7 +40,7 @@ class Agent:
     """Follows one wave.
 
     Args:
-        registry: where releases come from.
+        source: where releases come from.
         journal: what is certain.
         keys: pinned public keys.
         wave: the tag to follow.
@@ -52,14 +53,14 @@ class Agent:
 
     def __init__(
         self,
-        registry: Registry,
+        source: Source,
         journal: Journal,
         keys: Mapping[str, Ed25519PublicKey],
         wave: str,
         lanes: Mapping[str, Lane],
         poll_s: float,
     ) -> None:
-        self._registry, self._journal, self._keys = registry, journal, keys
+        self._source, self._journal, self._keys = source, journal, keys
         self._wave, self._lanes = wave, lanes
         self._patience = Patience(poll_s)
         self._looked_at = ""
@@ -88,13 +89,13 @@ class Agent:
             self._patience.over()
         except Damaged as error:
             self._damaged(str(error))
-        except (PullError, EdgeSilent, OSError) as error:
+        except (PullError, EdgeSilent, EngineError, OSError) as error:
             self.trouble = str(error)[:300]
 
     def _look(self) -> None:
         self._looked_at = ""
         record = self._journal.record
-        manifest = self._registry.manifest("release", self._wave)
+        manifest = self._source.manifest("release", self._wave)
         self._looked_at = digest = manifest.digest
         if digest in record.refused:
             if record.seen != digest:
@@ -126,7 +127,7 @@ class Agent:
     def _files(self, manifest: Manifest) -> dict[str, bytes]:
         """Of a release; what is judged again was fetched before."""
         if self._held[0] != manifest.digest:
-            files = self._registry.files("release", manifest, MAX_RELEASE_BYTES)
+            files = self._source.files("release", manifest, MAX_RELEASE_BYTES)
             self._held = (manifest.digest, files)
         return self._held[1]
 

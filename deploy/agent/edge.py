@@ -10,6 +10,7 @@ import urllib.request
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from deploy.agent.journal import sync
+from deploy.agent.soak import samples
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +52,22 @@ class Edge:
     def running(self) -> str:
         """Digest of the bundle in use; raises ``EdgeSilent``."""
         return str(self._model()["digest"])
+
+    def ready(self) -> str:
+        """Why it is not ready; empty where it is."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/v2/health/ready", timeout=TIMEOUT_S):  # noqa: S310 - ours
+                return ""
+        except OSError as error:
+            return str(error)
+
+    def samples(self) -> dict[str, float]:
+        """What ``/metrics`` says of the counters that a soak judges by; raises ``EdgeSilent``."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/metrics", timeout=TIMEOUT_S) as answer:  # noqa: S310 - ours
+                return samples(answer.read(_MAX_ANSWER_BYTES).decode())
+        except (OSError, ValueError) as error:
+            raise EdgeSilent(f"{self._url}: {error}") from error
 
     def hand_over(self, wanted: Wanted, files: Mapping[str, bytes]) -> None:
         """Puts the bundle where the service looks, whole or not at all; raises ``NotTheBundle`` or ``OSError``.

@@ -23,6 +23,7 @@ _MOVED = "the journal could not be read and was moved aside"
 
 State = Literal["idle", "pending", "installing", "installed", "failed", "rolled_back"]
 Bad = Literal["failed", "rolled_back"]
+Stage = Literal["", "replacing", "soaking", "keeping", "restoring"]
 
 
 class InUse(Exception):  # noqa: N818 - says what the folder is
@@ -55,6 +56,13 @@ class Record(BaseModel):
         seen: digest of the release image that the state is about.
         waits: the same, where it is refused for now and judged again at the next look.
         refused: release images that were not taken, with the reason, oldest first.
+        stage: how far a new image of the edge has come.
+        image: the engine's id of that image.
+        kept: numbers of the releases whose images of the edge are kept, oldest first.
+        baseline: what the old container's counters said.
+        failed: digests of images of the edge that failed here, with the reason, oldest first.
+        gap_s: seconds from the old container's stop until the new one was ready; None where nobody saw it.
+        back_s: the same for the way back.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -69,11 +77,18 @@ class Record(BaseModel):
     seen: str = ""
     waits: str = ""
     refused: dict[str, str] = {}
+    stage: Stage = ""
+    image: str = ""
+    kept: tuple[int, ...] = ()
+    baseline: dict[str, float] = {}
+    failed: dict[str, str] = {}
+    gap_s: float | None = None
+    back_s: float | None = None
 
     def refusing(self, release: str, state: Bad, reason: str) -> Record:
         """With a release that is done for."""
         update = {"state": state, "reason": reason, "desired": None, "seen": release, "waits": ""}
-        return self.model_copy(update={**update, "refused": _remembered(self.refused, release, reason)})
+        return self.model_copy(update={**update, "refused": remembered(self.refused, release, reason)})
 
     def putting_off(self, release: str, reason: str) -> Record:
         """With a release that is not taken now, and may be later."""
@@ -192,6 +207,7 @@ def _floor(folder: Path) -> int | None:
         return None
 
 
-def _remembered(refused: dict[str, str], key: str, reason: str) -> dict[str, str]:
+def remembered(refused: dict[str, str], key: str, reason: str) -> dict[str, str]:
+    """With one more, and the oldest left out where they are many."""
     others = {name: text for name, text in refused.items() if name != key}
     return dict(list({**others, key: reason}.items())[-MAX_REMEMBERED:])

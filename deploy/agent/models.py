@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING
 from deploy.agent.edge import NotTheBundle
 
 if TYPE_CHECKING:
+    from deploy.agent.content import Source
     from deploy.agent.edge import Edge
     from deploy.agent.journal import Bad, Journal, Wanted
-    from deploy.agent.registry import Registry
 
 
 class Models:
     """Brings bundles.
 
     Args:
-        registry: where they come from.
+        source: where they come from.
         edge: where they go.
         journal: what is certain.
         wait_s: longest time for the edge to come to an end with one.
     """
 
-    def __init__(self, registry: Registry, edge: Edge, journal: Journal, wait_s: float) -> None:
-        self._registry, self._edge, self._journal, self._wait_s = registry, edge, journal, wait_s
+    def __init__(self, source: Source, edge: Edge, journal: Journal, wait_s: float) -> None:
+        self._source, self._edge, self._journal, self._wait_s = source, edge, journal, wait_s
         self._since_s: float | None = None
 
     def step(self, wanted: Wanted) -> None:
@@ -53,7 +53,7 @@ class Models:
 
     def _hand_over(self, wanted: Wanted) -> None:
         digest = wanted.image.rsplit("@", 1)[1]
-        files = self._registry.files("models", self._registry.manifest("models", digest))
+        files = self._source.files("models", self._source.manifest("models", digest))
         current = self._journal.record.current or self._edge.running()
         self._journal.change(state="installing", current=current)
         try:

@@ -47,6 +47,12 @@ class Report:
         self._ended = Counter("motortwin_agent_releases", "Releases by their end", ["state"], registry=registry)
         for end in ENDS:
             self._ended.labels(end)
+        self._gap = Gauge(
+            "motortwin_agent_gap_seconds",
+            "Without a ready edge, at the last new image and on the way back",
+            ["way"],
+            registry=registry,
+        )
         self._trouble = Gauge("motortwin_agent_trouble", "1 while something is in the way", registry=registry)
         for state in get_args(State):
             self._state.labels(state)
@@ -65,6 +71,8 @@ class Report:
         for state in get_args(State):
             self._state.labels(state).set(state == record.state)
         self._sequence.set(record.sequence)
+        self._gap.labels("on").set(record.gap_s or 0.0)
+        self._gap.labels("back").set(record.back_s or 0.0)
         # what stood in the journal at the start was counted when it happened
         before, self._before = self._before, record
         if before is not None and record.state in ENDS and (record.state, record.seen) != (before.state, before.seen):
@@ -75,6 +83,8 @@ class Report:
             "sequence": record.sequence,
             "release": record.seen,
             "current": record.current,
+            "gap_s": record.gap_s,
+            "back_s": record.back_s,
             "wave": self._wave,
         }
         self._last = json.dumps(told).encode()

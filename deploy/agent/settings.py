@@ -34,6 +34,12 @@ class Settings:
     mqtt_ca: str = ""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = 0
+    engine: str = ""
+    container: str = "motortwin-edge-1"
+    soak_s: float = 600.0
+    soak_max_s: float = 7200.0
+    ready_s: float = 90.0
+    min_readings: int = 200
 
     @property
     def key_files(self) -> list[Path]:
@@ -59,9 +65,11 @@ def load(environment: Mapping[str, str]) -> Settings:
         except ValueError:
             raise ValueError(f"{name}={text[:40]!r} is no number") from None
     settings = Settings(**given)  # type: ignore[arg-type]
-    for name, text in (("NODE", settings.node), ("WAVE", settings.wave)):
+    names = (("NODE", settings.node), ("WAVE", settings.wave), ("CONTAINER", settings.container))
+    for name, text in names:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", text):
             raise ValueError(f"{PREFIX}{name}={text[:40]!r}: letters, digits, '_', '.', '-'")
-    if not settings.poll_s > 0.0 or not settings.wait_s > 0.0:
-        raise ValueError(f"{PREFIX}POLL_S and {PREFIX}WAIT_S must be above 0")
+    for name in ("poll_s", "wait_s", "soak_s", "soak_max_s", "ready_s", "min_readings"):
+        if not getattr(settings, name) > 0:
+            raise ValueError(f"{PREFIX}{name.upper()} must be above 0")
     return settings

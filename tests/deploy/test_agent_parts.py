@@ -17,10 +17,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from deploy.agent.agent import Agent
+from deploy.agent.content import Damaged, Manifest, PullError, unpacked
 from deploy.agent.edge import Edge
 from deploy.agent.journal import Journal, Record, Wanted
 from deploy.agent.models import Models
-from deploy.agent.registry import Damaged, Manifest, PullError, Registry, unpacked
+from deploy.agent.registry import Registry
 from deploy.agent.release import Untrusted, verified
 from deploy.agent.settings import load
 from tests.registry import digest_of, layer, manifest_of
@@ -151,14 +152,14 @@ def test_a_registry_that_drips_is_given_up(wire: Callable[..., str]) -> None:
                 return
 
     address = wire(drip)
-    with pytest.raises(PullError, match=r"not whole after 0\.5 s"):
+    with pytest.raises(PullError, match=r"not whole in time"):
         Registry(address, timeout_s=5.0, deadline_s=0.5).manifest("release", "rest")
     gone.set()
 
 
 def test_a_registry_that_lies_about_a_digest_is_noticed(wire: Callable[..., str]) -> None:
     address = wire(lambda handler: sent(handler, manifest_of(b"x")))
-    with pytest.raises(Damaged, match="the registry gives"):
+    with pytest.raises(Damaged, match="came for"):
         Registry(address).manifest("release", f"sha256:{'0' * 64}")
 
 
