@@ -1,4 +1,4 @@
-# Targets: edge, simulator, edge-test, training.  docker build --target edge --tag motortwin/edge .
+# Targets: edge, simulator, agent, edge-test, training.  docker build --target edge --tag motortwin/edge .
 #
 # No "# syntax=" line: it would fetch a frontend from a registry. BuildKit and the classic builder both build this file;
 # the classic one builds every stage above its target, so the heavy ones stand last.
@@ -79,6 +79,34 @@ ARG VERSION=0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="motortwin simulator" \
       org.opencontainers.image.description="Motors that fail in a known way, published over MQTT" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+
+# The device's half of a release: nothing of the edge is in it, they meet over HTTP and in the edge's volume.
+FROM environment AS agent-environment
+COPY service/requirements.lock /locks/edge
+COPY deploy/agent-lock build/wheelhous[e]/edge/*.whl /wheels/
+WORKDIR /venv/lib/python3.11/site-packages
+RUN /wheels/agent-lock /locks/edge >/wheels/requirements.lock \
+ && locked /wheels \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash .
+
+FROM runtime AS agent
+COPY --from=agent-environment /venv /venv
+COPY LICENSE /app/
+COPY deploy/agent /app/deploy/agent
+# an empty volume on /agent takes its owner from here
+RUN install -d -o 10001 -g 10001 -m 0750 /agent \
+ && python -m compileall -q --invalidation-mode unchecked-hash /app \
+ && python -c 'import deploy.agent.__main__'
+USER 10001:10001
+HEALTHCHECK --interval=10s --timeout=8s --start-period=30s --retries=3 CMD ["python", "-m", "deploy.agent", "--healthcheck"]
+ENTRYPOINT ["python", "-m", "deploy.agent"]
+ARG VERSION=0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="motortwin agent" \
+      org.opencontainers.image.description="Brings signed releases to the edge beside it" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"

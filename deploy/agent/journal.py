@@ -132,14 +132,14 @@ class Journal:
         self.told: Callable[[Record], None] = lambda _: None
         self._floor = _floor(folder)
         self.record = self._read()
+        if not self.blocked:
+            self._raise_floor()
 
     def write(self, record: Record) -> None:
         """On the disk before this returns."""
-        if self._floor is None or record.sequence > self._floor:
-            written(self._folder / FLOOR, str(record.sequence).encode())
-            self._floor = record.sequence
         written(self._folder / FILE, record.model_dump_json(indent=1).encode())
         self.record = record
+        self._raise_floor()
         self.told(record)
 
     def change(self, **update: object) -> None:
@@ -149,6 +149,12 @@ class Journal:
     def close(self) -> None:
         """Let another agent have it."""
         self._lock.close()
+
+    def _raise_floor(self) -> None:
+        """After the journal: the other way round, who dies in between would refuse what was only just seen."""
+        if self._floor is None or self.record.sequence > self._floor:
+            written(self._folder / FLOOR, str(self.record.sequence).encode())
+            self._floor = self.record.sequence
 
     def _read(self) -> Record:
         path = self._folder / FILE

@@ -73,7 +73,7 @@ def test_a_password_is_readable_by_its_own_service_alone(stack, owner: str) -> N
 
 def test_the_brokers_own_users_are_hashed(stack) -> None:
     users = stack.inside("mosquitto", "cat", "/mosquitto/secrets/users").stdout
-    assert {line.split(":")[0] for line in users.splitlines()} == {"edge", "simulator", "viewer", "health"}
+    assert {line.split(":")[0] for line in users.splitlines()} == {"edge", "simulator", "agent", "viewer", "health"}
     assert all(line.split(":")[1].startswith("$7$") for line in users.splitlines())
     assert stack.prepare("show", "viewer") not in users
 

@@ -24,7 +24,7 @@ from deploy.agent.settings import Settings
 from tests.registry import digest_of, layer, manifest_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 RUNNING = b"what runs"
@@ -43,12 +43,16 @@ class Wire:
         self.answers: dict[str, bytes] = {}
         self.asked: list[str] = []
         self.model: dict[str, Any] = {"digest": hashlib.sha256(RUNNING).hexdigest(), "candidate": None}
+        self.live: Callable[[str], bytes | None] = lambda _: None
+        self.before: Callable[[str], None] = lambda _: None
         wire = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 wire.asked.append(self.path)
+                wire.before(self.path)
                 body = json.dumps(wire.model).encode() if self.path == "/v1/model" else wire.answers.get(self.path)
+                body = body if body is not None else wire.live(self.path)
                 self.send_response(404 if body is None else 200)
                 self.end_headers()
                 self.wfile.write(body or b"")
@@ -58,7 +62,7 @@ class Wire:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         self.address = f"127.0.0.1:{self.server.server_port}"
 
     def close(self) -> None:
@@ -71,7 +75,8 @@ class Wire:
         blob = layer(files)
         manifest = manifest_of(blob)
         root = f"/v2/motortwin/{name}"
-        self.answers[f"{root}/blobs/{digest_of(blob)}"] = blob
+        for content in (blob, b"{}"):
+            self.answers[f"{root}/blobs/{digest_of(content)}"] = content
         for reference in (tag, digest_of(manifest)):
             self.answers[f"{root}/manifests/{reference}"] = manifest
         return digest_of(manifest)

@@ -44,7 +44,7 @@ def test_every_image_lies_in_the_registry_under_the_digest_that_was_signed(
     subprocess.run([ROOT / "deploy" / "release", "verify", file, key.public], check=True, cwd=ROOT)
     release = json.loads(file.read_text())
     assert (release["lane"], release["gate"], release["commit"]) == ("images", None, runner.head())
-    assert set(release["images"]) == {"edge", "simulator"}
+    assert set(release["images"]) == {"edge", "simulator", "agent"}
     for name, address in release["images"].items():
         assert address.startswith(f"{registry}/motortwin/{name}@sha256:")
         subprocess.run(["docker", "pull", "--quiet", address], check=True, capture_output=True, timeout=120.0)
