@@ -221,6 +221,7 @@ class Site:
                 program.wait()
         names = [f"{self.name}{end}" for end in ("", "-reference", "-next", "-before")]
         subprocess.run(["docker", "rm", "--force", *names], capture_output=True, check=False)
+        subprocess.run(["docker", "image", "rm", "motortwin/edge:release-10"], capture_output=True, check=False)
 
 
 @pytest.fixture

@@ -79,6 +79,7 @@ def stick(stack, run: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
     stack.compose("--profile", "agent", "rm", "--force", "--stop", "agent")
     version = run("docker", "image", "ls", "--quiet", "--filter", "reference=motortwin/edge:0.*").stdout.split()[0]
     run("docker", "tag", version, "motortwin/edge:latest")
+    run("docker", "image", "rm", "motortwin/edge:release-7")
 
 
 def test_a_release_on_a_stick_replaces_the_stacks_edge_and_compose_leaves_it_so(

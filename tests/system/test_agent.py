@@ -41,9 +41,11 @@ RELEASE_TOPIC = "motortwin/v1/edge/edge/release"
 class Site:
     """An edge with its agent, a registry, and whoever makes releases."""
 
-    def __init__(self, folder: Path, edge: Edge, broker: Broker, registry: str) -> None:
-        self.edge, self.registry, self.press = edge, registry, Press(folder)
-        self.key = self.press.key
+    def __init__(
+        self, folder: Path, edge: Edge, broker: Broker, registry: str, *, wave: str = "rest", press: Press | None = None
+    ) -> None:
+        self.edge, self.registry, self.press = edge, registry, press or Press(folder)
+        self.key, self.wave = self.press.key, wave
         self._folder, self._broker = folder, broker
         self._agent: subprocess.Popen[bytes] | None = None
         self.metrics_port = free_port()
@@ -72,9 +74,10 @@ class Site:
         damage: bool = False,
         forge: bool | None = False,
         digest: str = "",
+        tag: str = "",
         **change: Any,
     ) -> dict[str, Any]:
-        """A release of this bundle in the wave that the agent follows; its document."""
+        """A release of this bundle in the wave that the agent follows, or under a tag; its document."""
         files = {file.name: file.read_bytes() for file in bundle.iterdir()}
         image = push(self.registry, "models", str(sequence), files)
         document = {
@@ -104,7 +107,7 @@ class Site:
             name = digest_of(layer(files)).removeprefix("sha256:")
             (stored,) = (self._folder / "registry" / "data").rglob(f"blobs/sha256/{name[:2]}/{name}/data")
             stored.write_bytes(stored.read_bytes()[:-100])
-        push(self.registry, "release", "rest", signed)
+        push(self.registry, "release", tag or self.wave, signed)
         return document
 
     @property
@@ -117,6 +120,7 @@ class Site:
             "AGENT_EDGE_DATA": str(self.edge.data),
             "AGENT_DATA": str(self._folder / "agent"),
             "AGENT_POLL_S": "0.3",
+            "AGENT_WAVE": self.wave,
             "AGENT_MQTT_URL": f"mqtt://127.0.0.1:{self._broker.port}",
             "AGENT_METRICS_PORT": str(self.metrics_port),
         }
