@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from deploy.agent.journal import Wanted
 
+SIGNATURE_FILE = "bundle.sig"
 TIMEOUT_S = 5.0
 _MAX_ANSWER_BYTES = 1 << 20
 
@@ -77,6 +78,9 @@ class Edge:
         digest = hashlib.sha256(files.get("manifest.json", b"")).hexdigest()
         if digest != wanted.bundle:
             raise NotTheBundle(f"the image carries bundle {digest[:12]}, the release names {wanted.bundle[:12]}")
+        if SIGNATURE_FILE not in files:
+            # the service would wait for it: somebody may be copying by hand
+            raise NotTheBundle(f"the image's bundle has no {SIGNATURE_FILE}; sign it")
         target = self._bundles / "incoming" / _name(wanted)
         part = target.with_name(f".{target.name}")
         shutil.rmtree(part, ignore_errors=True)

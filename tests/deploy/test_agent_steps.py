@@ -84,7 +84,7 @@ class Wire:
     def publish(self, sequence: int, *, key: Ed25519PrivateKey | None = None, **change: Any) -> str:
         """A release of models with a bundle of its own in the wave "rest"; its digest."""
         manifest = b"bundle %d" % sequence
-        image = self.put("models", str(sequence), {"manifest.json": manifest})
+        image = self.put("models", str(sequence), {"manifest.json": manifest, "bundle.sig": b"{}"})
         document = {
             "schema_version": 1,
             "project": "motortwin",

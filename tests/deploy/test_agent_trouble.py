@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+CONTENT = {"manifest.json": b"bundle 7", "bundle.sig": b"{}"}
+
+
 @pytest.fixture
 def wire() -> Iterator[Wire]:
     made = Wire()
@@ -123,7 +126,7 @@ def test_a_hand_over_killed_before_any_write_comes_to_the_same_end(tmp_path: Pat
         """The edge takes what comes in whole, and it is good."""
         found = tmp_path / str(moment) / "bundles" / "incoming" / "release-7"
         if path == "/v1/model" and found.exists():
-            assert {file.name: file.read_bytes() for file in found.iterdir()} == {"manifest.json": b"bundle 7"}
+            assert {file.name: file.read_bytes() for file in found.iterdir()} == CONTENT
             shutil.rmtree(found)
             wire.model["digest"] = bundle
 

@@ -258,7 +258,7 @@ def bad(site: Site, what: str, sequence: int) -> None:
 
 
 SUM = "    anomaly = Add (sum, looked)"
-MANY_LAPS = "    large = Constant <value = int64 {150000}> ()\n    laps = Identity (large)"
+MANY_LAPS = "    large = Constant <value = int64 {8000}> ()\n    laps = Identity (large)"
 WORSE = {
     "no numbers": "    summed = Add (sum, looked)\n    none = Div (zero, zero)\n    anomaly = Add (summed, none)",
     "worse answers": "    summed = Add (sum, looked)\n    more = Exp (zero)\n    anomaly = Add (summed, more)",
@@ -278,7 +278,7 @@ REASONS = {
     "signed by a stranger": "not pinned here",
     "not signed": "is absent or too long",
     "another bundle": "the image carries bundle",
-    "unsigned bundle": "signatures are required",
+    "unsigned bundle": "has no bundle.sig",
     "images": "lane images: this agent reaches no engine",
     "another schema": "schema_version",
     "another project": "project",

@@ -77,6 +77,7 @@ class Report:
         lines += [
             f"- **{one.name}**: {_number(one.champion)} to {_number(one.candidate)}, change {_signed(one.change)} "
             f"[{_signed(one.lo)}, {_signed(one.hi)}], margin {_number(one.margin)}"
+            + (f"; limit whatever the champion does {_number(one.limit)}" if one.verdict == "poor" else "")
             for one in self.slices
             if not one.passed
         ]
@@ -90,11 +91,12 @@ class Report:
         lines += ["| question | answer | found | wanted |", "|---|---|---|---|"]
         lines += [f"| {c.name} | {_WORDS[c.passed]} | {_cell(c.found)} | {c.limit} |" for c in self.checks]
         if self.slices:
-            lines += ["", "| figure | better | champion | candidate | change | interval | units | verdict |"]
-            lines += ["|---|---|---|---|---|---|---|---|"]
+            lines += ["", "| figure | better | champion | candidate | change | interval | limit | units | verdict |"]
+            lines += ["|---|---|---|---|---|---|---|---|---|"]
         lines += [
             f"| {s.name} | {s.better} | {_number(s.champion)} | {_number(s.candidate)} | {_signed(s.change)} | "
-            f"{_signed(s.lo)} to {_signed(s.hi)} | {s.units} | {s.verdict if s.passed else f'**{s.verdict}**'} |"
+            f"{_signed(s.lo)} to {_signed(s.hi)} | {_number(s.limit)} | {s.units} | "
+            f"{s.verdict if s.passed else f'**{s.verdict}**'} |"
             for s in self.slices
         ]
         lines += [

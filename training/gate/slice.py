@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from training.gate.limit import limit_of
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -21,7 +23,7 @@ DRAWS = 5000
 _PART = 250
 ROUNDING = 1e-9
 
-Verdict = Literal["worse", "same", "better", "lost", "new"]
+Verdict = Literal["worse", "same", "better", "poor"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,10 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A slice's figures and what became of it; ``change`` is candidate less champion, with its interval."""
+    """A slice's figures and what became of it; ``change`` is candidate less champion, with its interval.
+
+    ``limit`` holds whatever the champion does (``training.gate.limit``); None where none is known or asked for.
+    """
 
     name: str
     what: str
@@ -65,11 +70,12 @@ class Judged:
     hi: float
     margin: float
     verdict: Verdict
+    limit: float | None = None
 
     @property
     def passed(self) -> bool:
         """Whether the slice lets the candidate through."""
-        return self.verdict not in ("worse", "lost")
+        return self.verdict not in ("worse", "poor")
 
 
 def summed(
@@ -92,14 +98,19 @@ def summed(
     return Slice(name, what, higher_is_better, margin, theirs, ours, weight)
 
 
-def judge(slices: Sequence[Slice]) -> list[Judged]:
-    """Every slice with its interval at the level that all of them share; those without any unit are left out."""
+def judge(slices: Sequence[Slice], *, limits: bool = False) -> list[Judged]:
+    """Every slice with its interval at the level that all of them share; those without any unit are left out.
+
+    Args:
+        slices: the figures.
+        limits: whether the candidate must also keep the limits that hold whatever the champion does.
+    """
     judged = [one for one in slices if one.weight.sum() > 0.0]
     tail = (1.0 - LEVEL) / (2.0 * max(len(judged), 1))
-    return [_judged(one, tail) for one in judged]
+    return [_judged(one, tail, limits=limits) for one in judged]
 
 
-def _judged(one: Slice, tail: float) -> Judged:
+def _judged(one: Slice, tail: float, *, limits: bool) -> Judged:
     champion, candidate = (float(side.sum() / one.weight.sum()) for side in (one.champion, one.candidate))
     change = candidate - champion
     lo, hi = _interval(one.candidate - one.champion, one.weight, tail, zlib.crc32(one.name.encode()))
@@ -112,6 +123,9 @@ def _judged(one: Slice, tail: float) -> Judged:
         verdict = "worse"
     elif worst > ROUNDING:
         verdict = "better"
+    limit = limit_of(one.name) if limits else None
+    if limit is not None and verdict != "worse" and limit.broken_by(candidate):
+        verdict = "poor"
     return Judged(
         name=one.name,
         what=one.what,
@@ -124,6 +138,7 @@ def _judged(one: Slice, tail: float) -> Judged:
         hi=hi,
         margin=margin,
         verdict=verdict,
+        limit=None if limit is None else limit.value,
     )
 
 

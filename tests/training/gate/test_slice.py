@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from training.gate.limit import limit_of
 from training.gate.slice import Slice, judge, summed
 
 pytestmark = pytest.mark.training
@@ -108,3 +109,44 @@ def test_the_same_call_gives_the_same_interval() -> None:
     rng = np.random.default_rng(5)
     pair = rng.random(30), rng.random(30)
     assert judge([one(*pair)]) == judge([one(*pair)])
+
+
+def recall(champion: float, candidate: float) -> Slice:
+    ones = np.ones(40)
+    return Slice("cage.recall", "", True, 0.1, champion * ones, candidate * ones, ones)
+
+
+@pytest.mark.parametrize(
+    ("champion", "candidate", "verdict"),
+    [(0.3, 0.3, "poor"), (0.3, 0.4, "poor"), (0.3, 0.5, "better"), (0.9, 0.3, "worse"), (0.9, np.nan, "worse")],
+)
+def test_a_bad_champion_lets_no_bad_candidate_in(champion: float, candidate: float, verdict: str) -> None:
+    (found,) = judge([recall(champion, candidate)], limits=True)
+    assert (found.verdict, found.passed) == (verdict, verdict == "better")
+    assert found.limit == 0.45
+
+
+def test_without_limits_only_the_champion_is_the_measure() -> None:
+    (found,) = judge([recall(0.3, 0.3)])
+    assert (found.verdict, found.limit) == ("same", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("missed", 0.2, 0.21),
+        ("cooling.missed", 0.6, 0.61),
+        ("ball.false_naming", 0.02, 0.021),
+        ("named", 0.8, 0.79),
+        ("anomaly.recall", 0.15, 0.14),
+        ("false_alarms_per_motor_day", 0.05, 0.06),
+    ],
+)
+def test_every_kind_of_figure_has_its_limit(name: str, good: float, bad: float) -> None:
+    limit = limit_of(name)
+    assert limit is not None
+    assert (limit.broken_by(good), limit.broken_by(bad), limit.broken_by(float("nan"))) == (False, True, True)
+
+
+def test_a_few_recordings_are_no_limit() -> None:
+    assert limit_of("cwru.ball.named") is None
