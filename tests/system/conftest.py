@@ -71,8 +71,8 @@ class Edge:
         self.environment |= environment
         return self
 
-    def start(self, *, ready: bool = True) -> Edge:
-        """Start it; wait for its page, and until it is ready."""
+    def start(self, *, ready: bool = True, patience_s: float = PATIENCE_S) -> Edge:
+        """Start it; wait for its page, and until it is ready, ``patience_s`` each: a starved machine starts slowly."""
         self.log.write_bytes(b"")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -82,9 +82,9 @@ class Edge:
                 stdout=log,
                 stderr=log,
             )
-        self.address = wait_until(self._page, f"the edge's page; log:\n{self.log.read_text()}")
+        self.address = wait_until(self._page, f"the edge's page; log:\n{self.log.read_text()}", patience_s)
         if ready:
-            wait_until(lambda: self.answer("/health/ready")[0] == 200, "readiness")
+            wait_until(lambda: self.answer("/health/ready")[0] == 200, "readiness", patience_s)
         return self
 
     def stop(self) -> int:

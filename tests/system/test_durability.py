@@ -124,7 +124,7 @@ def test_power_cuts_under_load_lose_no_reading_and_no_alert(
         sender.start()
         time.sleep(float(rng.uniform(0.0, 0.1)))
         edge.kill()
-        edge.start()
+        edge.start(patience_s=120.0)
         sender.join()
     for motor in motors:
         watcher.wait_for(f"motortwin/v1/motor/{motor}/health", lambda health: health["seq"] == per_motor - 1)
