@@ -1,4 +1,4 @@
-"""The broker: the only module that imports the MQTT client.
+"""The connection to the broker.
 
 MQTT 5 where the broker takes it, else 3.1.1 (``protocol = "auto"``): 5 lets us say how many unacknowledged readings
 may be in flight (mosquitto's default for 3.1.1 is 20, which would bound every batch) and how long the broker keeps our
@@ -29,6 +29,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from service.errors import SettingsError
+from service.mqtt.client import Client
 from service.wire import Delivery, Token
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ _IDLE_S = 0.5
 _MAX_INFLIGHT = 100
 _USUAL_WINDOW = 20
 _UNSUPPORTED_PROTOCOL = {"Unsupported protocol version"}
+_RETAIN, _DUP = 0x01, 0x08  # bits of a PUBLISH packet's first byte
 _V5: Literal["5"] = "5"
 _V311: Literal["3.1.1"] = "3.1.1"
 
@@ -122,6 +124,9 @@ class Link(threading.Thread):
         """Queue one message; its token at QoS 1, None when there is no connection (nothing is kept for later)."""
         if not self._up:
             return None
+        if qos == 0:
+            self._client.tell(topic, payload, retain=retain)
+            return None
         properties = None
         if headers is not None and self._protocol == _V5:  # 3.1.1 has no place for them
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
@@ -134,10 +139,8 @@ class Link(threading.Thread):
 
     def acknowledge(self, tokens: Iterable[Token]) -> None:
         """Tell the broker that these deliveries are ours now; tokens of an older session are void and skipped."""
-        client, session = self._client, self._session
-        for token in tokens:
-            if token.era == session:
-                client.ack(token.mid, 1)
+        session = self._session
+        self._client.acknowledge([token.mid for token in tokens if token.era == session])
 
     @contextlib.contextmanager
     def burst(self) -> Iterator[None]:
@@ -226,7 +229,7 @@ class Link(threading.Thread):
             self._other_protocol()
         return stood
 
-    def _serve(self, client: paho.Client) -> None:
+    def _serve(self, client: Client) -> None:
         """Move bytes until the socket is gone."""
         sock = client.socket()
         opened_s = time.monotonic()
@@ -245,17 +248,17 @@ class Link(threading.Thread):
                 if wanted != interest:
                     _change_interest(selector, sock, interest, wanted)
                     interest = wanted
-                self._exchange(client, sock, selector, reading=reading)
+                self._exchange(client, selector, reading=reading)
                 if self._stopping.is_set() and not client.want_write():
                     return
                 if not self._answered and time.monotonic() - opened_s > _HANDSHAKE_TIMEOUT_S:
                     client.disconnect()
                     return
 
-    def _exchange(self, client: paho.Client, sock: Any, selector: selectors.BaseSelector, *, reading: bool) -> None:
+    def _exchange(self, client: Client, selector: selectors.BaseSelector, *, reading: bool) -> None:
         """Wait for the socket or a caller, then read and write what can be."""
-        # a TLS record may have brought more than was read: the socket itself would not say so
-        pending = reading and isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        # more was read than the last burst took: the socket itself would not say so
+        pending = reading and client.waiting()
         for key, events in selector.select(0.0 if pending else _IDLE_S):
             if key.fileobj is self._wake_receive:
                 with contextlib.suppress(BlockingIOError):
@@ -268,7 +271,7 @@ class Link(threading.Thread):
             client.loop_write()
         client.loop_misc()
 
-    def _read(self, client: paho.Client) -> None:
+    def _read(self, client: Client) -> None:
         """Read packets for as long as messages keep coming, at most a burst, so that writing is not starved."""
         for _ in range(_READ_BURST):
             before = self._received
@@ -279,12 +282,12 @@ class Link(threading.Thread):
     def _wants_more(self) -> bool:
         return self._listener is None or self._listener.room()
 
-    def _new_client(self) -> paho.Client:
+    def _new_client(self) -> Client:
         """A client for the present protocol; what an older one had in flight is void."""
         self._session += 1
         self._generation += 1
         v5 = self._protocol == _V5
-        client = paho.Client(
+        client = Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=None if v5 else self._clean,
@@ -296,7 +299,7 @@ class Link(threading.Thread):
         client.max_inflight_messages_set(_MAX_INFLIGHT)
         client.on_connect = self._on_connect
         client.on_subscribe = self._on_subscribe
-        client.on_message = self._on_message
+        client.on_delivery = self._on_delivery
         client.on_publish = self._on_publish
         # with a writer registered, publishing from another thread only queues bytes
         client.on_socket_register_write = self._queued
@@ -304,7 +307,7 @@ class Link(threading.Thread):
             self._secure(client)
         return client
 
-    def _secure(self, client: paho.Client) -> None:
+    def _secure(self, client: Client) -> None:
         settings = self._settings
         files = (settings.ca_file, settings.cert_file, settings.key_file)
         ca, certificate, key = (str(path) if path else None for path in files)
@@ -313,7 +316,7 @@ class Link(threading.Thread):
         except (OSError, ssl.SSLError, ValueError) as error:
             raise SettingsError(f"mqtt.ca_file, cert_file or key_file cannot be used: {error}") from error
 
-    def _credentials(self, client: paho.Client) -> None:
+    def _credentials(self, client: Client) -> None:
         """Set what may have changed since the last attempt: a rotated password, the will's time."""
         secret = self._settings.secret()
         if self._settings.username is not None or secret is not None:
@@ -372,18 +375,16 @@ class Link(threading.Thread):
         if self._listener is not None:
             self._listener.connected(self._kept)
 
-    def _on_message(self, _client: paho.Client, _data: Any, message: paho.MQTTMessage) -> None:
+    def _on_delivery(self, name: bytes, payload: bytes, head: int, mid: int) -> None:
         self._received += 1
         try:
-            topic = message.topic
+            topic = name.decode()
         except UnicodeDecodeError:
             topic = "?"
-        payload = message.payload if isinstance(message.payload, bytes) else bytes(message.payload)
-        token = Token(self._session, message.mid) if message.qos else None
+        token = Token(self._session, mid) if mid else None
         if self._listener is not None:
-            self._listener.delivered(
-                Delivery(topic, payload, len(payload), message.retain, message.dup, time.perf_counter(), token)
-            )
+            retain, dup = bool(head & _RETAIN), bool(head & _DUP)
+            self._listener.delivered(Delivery(topic, payload, len(payload), retain, dup, time.perf_counter(), token))
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         if self._listener is not None:
