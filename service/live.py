@@ -109,7 +109,9 @@ class Live:
             for motor, (health, heard_ts_s) in newest.items():
                 seen = self._motors.get(motor)
                 if seen is not None:
-                    self._motors[motor] = replace(seen, health=health, heard_ts_s=heard_ts_s, change=self._next())
+                    self._motors[motor] = Seen(
+                        seen.profile, self._next(), health, heard_ts_s, seen.availability, seen.alerts
+                    )
             for alert in alerts:
                 self._note(alert)
 

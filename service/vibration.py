@@ -124,7 +124,7 @@ class Windows:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Reading] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Reading, int]] = OrderedDict()
         self._bytes = 0
         self._watched: OrderedDict[str, None] = OrderedDict()
 
@@ -134,8 +134,9 @@ class Windows:
             return
         with self._lock:
             self._drop(reading.motor)
-            self._kept[reading.motor] = reading
-            self._bytes += _size(reading)
+            size = sum([samples.nbytes for samples in reading.accel_m_s2.values()])
+            self._kept[reading.motor] = reading, size
+            self._bytes += size
             # a watched motor met at the front goes behind once, so the loop ends after one turn
             for _ in range(len(self._kept)):
                 if self._bytes <= self._max_bytes:
@@ -153,7 +154,8 @@ class Windows:
             self._watched.move_to_end(motor)
             if len(self._watched) > _MAX_WATCHED:
                 self._watched.popitem(last=False)
-            return self._kept.get(motor)
+            kept = self._kept.get(motor)
+            return None if kept is None else kept[0]
 
     def forget(self, motor: str) -> None:
         """A motor left."""
@@ -164,8 +166,4 @@ class Windows:
     def _drop(self, motor: str) -> None:
         gone = self._kept.pop(motor, None)
         if gone is not None:
-            self._bytes -= _size(gone)
-
-
-def _size(reading: Reading) -> int:
-    return sum(samples.nbytes for samples in reading.accel_m_s2.values())
+            self._bytes -= gone[1]

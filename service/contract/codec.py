@@ -9,6 +9,7 @@ seconds to build has no place in a reading.
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from typing import Any, NoReturn, TypeVar
@@ -28,6 +29,7 @@ MAX_DEPTH = 8
 MAX_BIRTH_BYTES = 65_536
 """A larger birth message is refused unread."""
 
+_LARGE_SCALE = 1e30  # below it no count overflows float32
 _TYPED_ARRAYS = range(64, 88)  # RFC 8746; left packed, so that a refusal can name the axis
 
 _Incoming = TypeVar("_Incoming", bound=Message)
@@ -55,8 +57,11 @@ def decode_reading(payload: bytes) -> Reading:
         for axis in accel:
             if axis not in AXES:
                 raise Refused("invalid", f"accel_m_s2.{axis}", "unknown axis", f"known axes: {', '.join(AXES)}")
-        scale = body.get("accel_scale_m_s2")
-        body["accel_m_s2"] = {axis: _unpacked(axis, samples, scale) for axis, samples in accel.items()}
+        scale, numbers = body.get("accel_scale_m_s2"), _no_truth(payload)
+        body["accel_m_s2"] = {
+            axis: _listed(samples) if numbers and isinstance(samples, list) else _unpacked(axis, samples, scale)
+            for axis, samples in accel.items()
+        }
     reading = _validated(Reading, body)
     if reading.accel_m_s2 and reading.fs_hz is None:
         raise Refused("invalid", "fs_hz", "missing beside accel_m_s2", "add the sampling rate in Hz as fs_hz")
@@ -152,6 +157,23 @@ def _first_cause(error: BaseException) -> str:
     return str(error)
 
 
+def _no_truth(payload: bytes) -> bool:
+    """Whether no list in these JSON bytes can hold ``true`` or ``false``, which Python would take for numbers."""
+    start, end = payload.find(b"["), payload.rfind(b"]")
+    return payload[0] < 0x80 and payload.find(b"u", start, end) < 0 and payload.find(b"s", start, end) < 0
+
+
+def _listed(samples: list[Any]) -> Any:
+    """A JSON list of finite numbers, packed at once; any other is left for the schema to explain."""
+    if len(samples) > MAX_SAMPLES:
+        return samples
+    try:
+        packed = np.frombuffer(array("d", samples))
+    except (TypeError, OverflowError):
+        return samples
+    return packed if math.isfinite(np.dot(packed, packed)) else samples
+
+
 def _unpacked(axis: str, samples: Any, scale: Any) -> Any:
     if not isinstance(samples, cbor2.CBORTag):
         return samples
@@ -172,9 +194,12 @@ def _unpacked(axis: str, samples: Any, scale: Any) -> Any:
     if not isinstance(scale, float | int) or isinstance(scale, bool) or not 0 < scale < math.inf:
         detail = "int16 samples need a positive scale"
         raise Refused("invalid", "accel_scale_m_s2", detail, "add accel_scale_m_s2: m/s^2 per count")
+    counts = np.frombuffer(raw, dtype="<i2")
+    if scale < _LARGE_SCALE:
+        return counts * np.float32(scale)
     # an integer from CBOR may lie beyond float64; what is too large for float32 is refused later, as infinite
     with np.errstate(over="ignore", invalid="ignore"):
-        return np.frombuffer(raw, dtype="<i2") * np.float32(min(scale, 1e300))
+        return counts * np.float32(min(scale, 1e300))
 
 
 def _validated(kind: type[_Incoming], body: dict[str, Any]) -> _Incoming:

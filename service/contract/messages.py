@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Annotated, Any, Literal, LiteralString, get_args
 
 import numpy as np
@@ -60,7 +61,7 @@ def _samples(value: Any) -> NDArray[np.float32]:
         array = value
     if array.ndim != 1 or array.dtype.kind not in "fiu":
         raise PydanticCustomError("samples_not_numbers", "samples must be one flat array of numbers")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore") if array.dtype != np.float32 else nullcontext():
         single: NDArray[np.float32] = array.astype(np.float32, copy=False)
     # the sum of squares is finite only where every value is; where it is not, it may merely be large
     if not math.isfinite(np.dot(single, single)) and not np.isfinite(single).all():
