@@ -130,7 +130,7 @@ class Graph:
 
 
 def give_memory_back() -> None:
-    """Graphs that were dropped leave holes; glibc keeps them, and swap after swap the process would grow."""
+    """Dropped graphs and worked-off readings leave holes that glibc keeps; a few milliseconds bring them back."""
     with contextlib.suppress(AttributeError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
 

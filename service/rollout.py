@@ -42,6 +42,7 @@ _TICK_S = 0.1
 _RETRY_S = 5.0
 _STOP_S = 5.0
 _ENDED_KEPT = 20
+_TRIM_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ class Rollout:
         self.tap = Tap(self._wake)
         self._offers = Offers(ledger, trust, self._turned_away)
         self._way: _Way | None = None
+        self._trim_at_s = 0.0
         self._thread = threading.Thread(target=self._work, name="rollout", daemon=True)
 
     def start(self) -> None:
@@ -200,6 +202,10 @@ class Rollout:
             self._finish(self._way, "cancelled", "the service stopped")
 
     def _look(self) -> None:
+        if time.monotonic() >= self._trim_at_s:
+            # what a backlog took lies in holes that glibc keeps
+            self._trim_at_s = time.monotonic() + _TRIM_S
+            give_memory_back()
         self._called_off.clear()
         offer = self._offers.next(self.entry, self.models.digest)
         if offer is not None:

@@ -160,7 +160,7 @@ class HistorianSettings(_Table):
     ] = 60.0
     max_mib: Annotated[int, Field(ge=1, le=1_048_576, description="the oldest samples give way beyond this")] = 1024
     max_days: Annotated[float, Field(gt=0, le=36_500, description="what was heard longer ago is removed")] = 400.0
-    window_mib: Annotated[int, Field(ge=0, le=4096, description="memory for the motors' last windows")] = 16
+    window_mib: Annotated[int, Field(ge=0, le=4096, description="memory for the motors' last windows")] = 8
 
 
 class MoneySettings(_Table):

@@ -59,7 +59,7 @@ def _fleets(folder: Path, count: int, plot: Path) -> dict[str, float]:
         worked = backlog.edge(folder, "cbor", max(count, motors), motors=motors)
         costs.append(worked.cpu_s * 1e6)
         figures[f"edge.cpu_us_per_reading.{motors}_motors"] = costs[-1]
-        figures[f"edge.rss_mib.{motors}_motors"] = worked.rss_mib
+        figures[f"edge.rss_after_backlog_mib.{motors}_motors"] = worked.rss_mib
     figures["edge.cost_10000_vs_10_motors"] = costs[-1] / costs[0]
     _draw(costs, plot)
     return figures
@@ -88,8 +88,9 @@ def _latency(folder: Path, seconds: int) -> dict[str, float]:
         figures[f"edge.p50_ms{suffix}"] = answered.p50_ms
         figures[f"edge.p99_ms{suffix}"] = answered.p99_ms
         figures[f"edge.cpu_share{suffix}"] = answered.cpu_share
+        figures[f"edge.rss_mib{suffix}"] = answered.rss_mib
         if not suffix:
-            figures |= {"edge.rss_mib": answered.rss_mib, "edge.start_s": answered.start_s}
+            figures["edge.start_s"] = answered.start_s
     return figures
 
 
