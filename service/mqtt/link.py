@@ -121,12 +121,11 @@ class Link(threading.Thread):
         retain: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> Token | None:
-        """Queue one message; its token at QoS 1, None when there is no connection (nothing is kept for later)."""
+        """Queue one message; its token, None when there is no connection (nothing is kept for later)."""
         if not self._up:
             return None
         if qos == 0:
-            self._client.tell(topic, payload, retain=retain)
-            return None
+            return Token(self._generation, 0) if self._client.tell(topic, payload, retain=retain) else None
         properties = None
         if headers is not None and self._protocol == _V5:  # 3.1.1 has no place for them
             properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
