@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
-from prometheus_client import CollectorRegistry, Counter, Gauge, start_http_server
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest, start_http_server
 
 from deploy.agent.journal import State
 
@@ -39,7 +39,7 @@ class Report:
         self._wave = settings.wave
         self._last: bytes | None = None
         self._before: Record | None = None
-        registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         self._state = Gauge(
             "motortwin_agent_state", "1 for the state of the last release", ["state"], registry=registry
         )
@@ -91,6 +91,10 @@ class Report:
         _log.info("%s", self._last.decode())
         if self._client is not None:
             self._client.publish(self._topic, self._last, qos=1, retain=True)
+
+    def exposition(self) -> bytes:
+        """The page of metrics."""
+        return generate_latest(self._registry)
 
     def trouble(self, text: str) -> None:
         """What is in the way for now."""

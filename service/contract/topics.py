@@ -10,6 +10,9 @@
     motortwin/v1/motor/{motor}/availability        out, retained: is the sensor heard
     motortwin/v1/edge/{node}/availability          out, retained, last will: is the service alive
     motortwin/v1/edge/{node}/rejected              out: what was refused, why, and the remedy
+
+Beside the edge an agent says ``motortwin/v1/edge/{node}/release``, retained, and looks when it hears ``desired``
+(``deploy/RELEASE.md``).
 """
 
 import re

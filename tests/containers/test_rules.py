@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.agent.journal import Record
+from deploy.agent.report import Report
+from deploy.agent.settings import Settings
 from service.metrics import Metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
@@ -47,8 +50,9 @@ def _used(text: str) -> set[str]:
     return set(re.findall(r"\b(?:instance:)?motortwin_[a-z0-9_:]+", text))
 
 
-def test_alerting_rules_fire_when_they_should_and_only_then() -> None:
-    _promtool("test", "rules", "edge.test.yml")
+@pytest.mark.parametrize("of", ["edge", "agent"])
+def test_alerting_rules_fire_when_they_should_and_only_then(of: str) -> None:
+    _promtool("test", "rules", f"{of}.test.yml")
 
 
 def test_rules_ask_for_nothing_that_the_edge_does_not_expose() -> None:
@@ -57,12 +61,22 @@ def test_rules_ask_for_nothing_that_the_edge_does_not_expose() -> None:
     assert used <= _known()
 
 
-def test_every_alert_has_a_test_that_lets_it_fire() -> None:
-    names = set(re.findall(r"- alert: (\S+)", (DEPLOY / "prometheus" / "edge.rules.yml").read_text()))
+@pytest.mark.parametrize("of", ["edge", "agent"])
+def test_every_alert_has_a_test_that_lets_it_fire(of: str) -> None:
+    names = set(re.findall(r"- alert: (\S+)", (DEPLOY / "prometheus" / f"{of}.rules.yml").read_text()))
     fired = set(
-        re.findall(r"alertname: (\S+)\n\s+exp_alerts:\n", (DEPLOY / "prometheus" / "edge.test.yml").read_text())
+        re.findall(r"alertname: (\S+)\n\s+exp_alerts:\n", (DEPLOY / "prometheus" / f"{of}.test.yml").read_text())
     )
     assert names == fired
+
+
+def test_rules_ask_for_nothing_that_the_agent_does_not_expose() -> None:
+    report = Report(Settings(registry="", keys=""))
+    report.say(Record())
+    exposed = set(re.findall(r"^(motortwin_agent_[a-z_]+)", report.exposition().decode(), re.MULTILINE))
+    used = _used((DEPLOY / "prometheus" / "agent.rules.yml").read_text())
+    assert len(used) == 2
+    assert used <= exposed
 
 
 def test_the_dashboard_asks_for_nothing_that_the_edge_does_not_expose() -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -121,6 +122,8 @@ def test_a_release_on_a_stick_replaces_the_stacks_edge_and_compose_leaves_it_so(
     assert set(stack.motors()) == motors
     eventually("readings", lambda: stack.metrics().get("motortwin_readings_total", 0.0) > 10.0, within_s=30.0)
     eventually("Prometheus' target", lambda: stack.ask_prometheus('up{job="edge"}==1'), within_s=40.0)
+    state = 'motortwin_agent_state{state="installed"}==1'
+    eventually("the agent's own figures", lambda: stack.ask_prometheus(quote(state)), within_s=40.0)
     # compose finds nothing to do
     again = stack.compose("up", "--detach", "--wait", "--no-build", timeout_s=120.0)
     assert again.returncode == 0, again.stderr
