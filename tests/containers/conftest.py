@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = ROOT / "build" / "e2e"
+FIGURES = KEPT / "figures"
 UP_TIMEOUT_S, ENGINE_TIMEOUT_S = 180.0, 300.0
 BUILD_TIMEOUT_S = 1200.0
 """The base images from Debian packages are in it where no registry answers; later builds take seconds."""
@@ -50,6 +51,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
     if report.failed and item.get_closest_marker("containers"):
         item.session.stash[_FAILED] = True
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The figures that the tests have left: times, gaps, sizes by layer."""
+    if os.environ.get("E2E") == "1" and FIGURES.exists():
+        terminalreporter.section("figures, build/e2e/figures")
+        for path in sorted(FIGURES.glob("*.txt")):
+            terminalreporter.write(path.read_text())
 
 
 _FAILED: pytest.StashKey[bool] = pytest.StashKey()
@@ -194,8 +203,8 @@ def images() -> Iterator[None]:
     try:
         built = _run(ROOT / "deploy" / "images", "--auto", "edge", "simulator", timeout_s=BUILD_TIMEOUT_S)
         assert built.returncode == 0, built.stdout + built.stderr
-        KEPT.mkdir(parents=True, exist_ok=True)
-        (KEPT / "images.txt").write_text(built.stdout)
+        FIGURES.mkdir(parents=True, exist_ok=True)
+        (FIGURES / "images.txt").write_text(built.stdout)
         yield
     finally:
         _run(ROOT / "deploy" / "engine", "stop", timeout_s=ENGINE_TIMEOUT_S)
@@ -206,6 +215,7 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """The stack, started from nothing by the one documented command; gone with its volumes afterwards."""
     request.getfixturevalue("images")
     with _running(Stack()) as project:
+        (FIGURES / "stack.txt").write_text(f"docker compose up --wait, from nothing: {project.started_s:.1f} s\n")
         yield project
         if request.session.stash.get(_FAILED, False):
             project.keep_logs()
@@ -302,6 +312,6 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def kept() -> Path:
-    """The folder whose files outlive the run."""
-    KEPT.mkdir(parents=True, exist_ok=True)
-    return KEPT
+    """The folder of figures, which outlive the run and are told at its end."""
+    FIGURES.mkdir(parents=True, exist_ok=True)
+    return FIGURES
