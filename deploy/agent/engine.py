@@ -90,13 +90,21 @@ class Engine:
             self._rename(self._next, self._name)
         self._start(self._name)
 
-    def restore(self, release: str) -> None:
-        """The container from before this release runs again; nothing changes where it does already."""
-        now = self._container(self._name)
-        if now is not None and now["Config"]["Labels"].get(RELEASE) == release:
+    def restore(self, release: str, previous: str) -> None:
+        """The container from before this release runs again; nothing changes where it does already.
+
+        Where somebody has removed it meanwhile, one is made of the previous image.
+        """
+        now, before = self._container(self._name), self._container(self._before)
+        ours = now is not None and now["Config"]["Labels"].get(RELEASE) == release
+        if before is None and now is not None and ours:
+            self._remove(self._next)
+            self._make(now, previous, "")
+            self._rename(self._next, self._before)
+            before = now
+        if ours:
             self._remove(self._name)
-            now = None
-        if now is None and self._container(self._before) is not None:
+        if before is not None and (ours or now is None):
             self._rename(self._before, self._name)
         self._remove(self._next)
         self._start(self._name)

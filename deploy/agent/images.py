@@ -90,7 +90,13 @@ class Images:
             baseline = {}
         self._ready_at_s, self._unready = None, 0
         self._journal.change(
-            state="installing", stage="replacing", image=found, baseline=baseline, gap_s=None, back_s=None
+            state="installing",
+            stage="replacing",
+            image=found,
+            previous=(self._engine.standing() or {}).get("Image", ""),
+            baseline=baseline,
+            gap_s=None,
+            back_s=None,
         )
         shutil.rmtree(self._folder)
 
@@ -142,7 +148,7 @@ class Images:
 
     def _restore(self, wanted: Wanted) -> None:
         begun_s = time.monotonic()
-        self._engine.restore(wanted.release)
+        self._engine.restore(wanted.release, self._journal.record.previous)
         while self._edge.ready() and time.monotonic() < begun_s + self._rules.ready_s:
             time.sleep(_LOOK_S)
         self._engine.forget(_tag(wanted.sequence))

@@ -58,6 +58,7 @@ class Record(BaseModel):
         refused: release images that were not taken, with the reason, oldest first.
         stage: how far a new image of the edge has come.
         image: the engine's id of that image.
+        previous: the id of the one that ran before.
         kept: numbers of the releases whose images of the edge are kept, oldest first.
         baseline: what the old container's counters said.
         failed: digests of images of the edge that failed here, with the reason, oldest first.
@@ -79,6 +80,7 @@ class Record(BaseModel):
     refused: dict[str, str] = {}
     stage: Stage = ""
     image: str = ""
+    previous: str = ""
     kept: tuple[int, ...] = ()
     baseline: dict[str, float] = {}
     failed: dict[str, str] = {}

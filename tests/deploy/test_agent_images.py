@@ -262,6 +262,21 @@ def test_an_image_that_does_worse_goes_with_what_it_did(plant: Plant, after: str
     journal.close()
 
 
+def test_where_somebody_removed_the_old_container_one_is_made_of_the_old_image(plant: Plant) -> None:
+    digest, image = plant.release(7)
+    plant.good.add(image)
+    plant.pages |= {"sha256:old": page(1000), image: page(3)}
+    agent, journal = plant.agent()
+    agent.step()
+    assert plant.engine.running() == image
+    del plant.engine.containers[f"{NAME}-before"]
+    assert plant.until_ended(agent, journal, digest).state == "rolled_back"
+    assert plant.engine.running() == "sha256:old"
+    assert set(plant.engine.containers) == {NAME}
+    assert plant.engine.containers[NAME]["Config"]["Env"] == ["B=given"]
+    journal.close()
+
+
 @pytest.mark.parametrize("good", [True, False])
 def test_an_agent_killed_before_any_write_or_call_comes_to_the_same_end(
     plant: Plant, good: bool, monkeypatch: pytest.MonkeyPatch

@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-TINY = ["train", "--out", "/data/models", "--windows", "2048", "--epochs", "2", "--workers", "1", "--golden", "6"]
+TINY = ["train", "--out", "/data/models", "--windows", "1024", "--epochs", "1", "--workers", "1", "--golden", "6"]
 BUILD_S, RUN_S = 900.0, 300.0
 
 
