@@ -79,8 +79,10 @@ class Agent:
             return
         if self._patience.waiting:
             return
-        self.trouble = ""
+        hindered, self.trouble = bool(self.trouble), ""
         try:
+            if hindered:
+                self._let_go()
             if self._journal.record.desired is None:
                 self._look()
             wanted = self._journal.record.desired
@@ -91,6 +93,14 @@ class Agent:
             self._damaged(str(error))
         except (PullError, EdgeSilent, EngineError, OSError) as error:
             self.trouble = str(error)[:300]
+
+    def _let_go(self) -> None:
+        """What cannot be fetched keeps nobody from what the wave went on to, or back to."""
+        record = self._journal.record
+        if record.desired is None or record.state != "pending":
+            return
+        if self._source.manifest("release", self._wave).digest != record.desired.release:
+            self._journal.change(desired=None, state="idle")
 
     def _look(self) -> None:
         self._looked_at = ""

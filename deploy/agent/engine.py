@@ -31,7 +31,11 @@ _ABSENT, _CONFLICT, _UNCHANGED = 404, 409, 304
 
 
 class EngineError(Exception):
-    """The engine does not answer, or refuses; one line."""
+    """The engine refuses; one line."""
+
+
+class EngineSilent(EngineError):  # noqa: N818 - says what it is
+    """The engine does not answer."""
 
 
 class _Line(http.client.HTTPConnection):
@@ -196,7 +200,7 @@ class Engine:
             answer = line.getresponse()
             raw = answer.read(_MAX_ANSWER_BYTES)
         except (OSError, http.client.HTTPException) as error:
-            raise EngineError(f"the engine at {self._path}: {error or type(error).__name__}") from error
+            raise EngineSilent(f"the engine at {self._path}: {error or type(error).__name__}") from error
         finally:
             line.close()
         if answer.status == _ABSENT and absent is not None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from deploy.agent import soak, spool
 from deploy.agent.edge import EdgeSilent
-from deploy.agent.engine import EngineError
+from deploy.agent.engine import EngineError, EngineSilent
 from deploy.agent.journal import remembered
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Images:
     ) -> None:
         self._source, self._engine, self._edge = source, engine, edge
         self._journal, self._folder, self._rules = journal, folder, rules
+        self._begun_s: float | None = None
         self._ready_at_s: float | None = None
         self._unready = 0
 
@@ -88,7 +89,7 @@ class Images:
             baseline = self._edge.samples()
         except EdgeSilent:  # a dead edge may be replaced too
             baseline = {}
-        self._ready_at_s, self._unready = None, 0
+        self._begun_s, self._ready_at_s, self._unready = None, None, 0
         self._journal.change(
             state="installing",
             stage="replacing",
@@ -101,21 +102,24 @@ class Images:
         shutil.rmtree(self._folder)
 
     def _replace(self, wanted: Wanted) -> None:
-        begun_s = time.monotonic()
+        self._begun_s = self._begun_s or time.monotonic()
         try:
             self._engine.replace(self._journal.record.image, wanted.release)
+        except EngineSilent:  # says nothing of the image
+            raise
         except EngineError as error:
             self._journal.change(stage="restoring", reason=str(error))
             return
         self._journal.change(stage="soaking")
-        if self._became_ready():
-            self._journal.change(gap_s=round(time.monotonic() - begun_s, 2))
 
     def _soak(self) -> None:
-        if self._ready_at_s is None and not self._became_ready():
-            why = self._standing() or f"not ready within {self._rules.ready_s:g} s: {self._edge.ready()}"
-            self._journal.change(stage="restoring", reason=why)
-            return
+        if self._ready_at_s is None:
+            if not self._became_ready():
+                why = self._standing() or f"not ready within {self._rules.ready_s:g} s: {self._edge.ready()}"
+                self._journal.change(stage="restoring", reason=why)
+                return
+            if self._begun_s is not None:
+                self._journal.change(gap_s=round(time.monotonic() - self._begun_s, 2))
         fault = self._standing()
         self._unready = self._unready + 1 if self._edge.ready() else 0
         if not fault and self._unready >= _MAX_UNREADY:

@@ -229,6 +229,29 @@ def test_an_engine_that_is_gone_is_only_waited_for(plant: Plant) -> None:
     journal.close()
 
 
+def test_an_engine_that_goes_in_the_middle_says_nothing_against_the_image(plant: Plant) -> None:
+    digest, image = plant.release(7)
+    plant.good.add(image)
+    agent, journal = plant.agent()
+    wanted = plant.engine.answer
+
+    def gone(method: str, path: str, body: bytes) -> tuple[int, Any]:
+        if "/rename" in path:
+            raise ConnectionResetError
+        return wanted(method, path, body)
+
+    plant.engine.answer = gone  # type: ignore[method-assign]
+    for _ in range(5):
+        agent.step()
+    assert journal.record.stage == "replacing"
+    assert agent.trouble
+    plant.engine.answer = wanted  # type: ignore[method-assign]
+    record = plant.until_ended(agent, journal, digest)
+    assert (record.state, record.failed) == ("installed", {})
+    assert plant.engine.running() == image
+    journal.close()
+
+
 def test_a_damaged_layer_never_reaches_the_engine(plant: Plant) -> None:
     digest, _ = plant.release(7)
     plant.wire.spoil("edge")

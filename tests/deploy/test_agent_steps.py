@@ -270,6 +270,33 @@ def test_a_wave_that_is_taken_back_leaves_a_device_that_has_the_old_release_alon
     assert (record.state, record.reason, record.desired, record.sequence) == ("installed", "", None, 8)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_a_release_whose_models_are_gone_keeps_nobody_from_the_next_or_the_last(
+    device: Device, wire: Wire, back: bool
+) -> None:
+    first = wire.publish(7)
+    tag = "/v2/motortwin/release/manifests/rest"
+    last = wire.answers[tag]
+    device.agent.step()
+    wire.model["digest"] = hashlib.sha256(b"bundle 7").hexdigest()
+    device.agent.step()
+    wire.publish(8)
+    for path in [path for path in wire.answers if "/models/manifests/" in path]:
+        del wire.answers[path]
+    for _ in range(3):
+        device.agent.step()
+    assert "404" in device.agent.trouble
+    assert device.journal.record.state == "pending"
+    if back:
+        wire.answers[tag] = last
+        device.agent.step()
+        assert (device.journal.record.state, device.journal.record.seen) == ("installed", first)
+    else:
+        wire.publish(9)
+        device.agent.step()
+        assert (device.journal.record.state, device.journal.record.sequence) == ("installing", 9)
+
+
 def test_nothing_is_taken_while_nobody_knows_which_number_was_the_last(device: Device, wire: Wire) -> None:
     wire.publish(7)
     device.journal.blocked = "the journal is gone"

@@ -54,11 +54,12 @@ class Company:
             broker.start()
             edge = Edge(folder / wave, folder, broker.url)
             self.sites[wave] = Plant(folder / wave, edge, broker, registry, wave=wave, press=press)
+            edge.set(MOTORTWIN_SWAP_MIN_READINGS="40", MOTORTWIN_SWAP_SOAK_S="1")
             if wave != "share":
                 public = self.second.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
                 (folder / wave / "second.pem").write_bytes(public)
         self.plan = folder / "plan.json"
-        self._plan(20.0)
+        self._plan(60.0)
 
     def _plan(self, patience_s: float) -> None:
         waves = [{"name": wave, "sites": [f"{wave}-site"], "patience_s": patience_s} for wave in WAVES]
@@ -86,7 +87,7 @@ class Company:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120.0,
+            timeout=240.0,
         )
         assert done.stderr == ""
         return done.returncode, [line.split(" ", 1)[1] for line in done.stdout.splitlines()]
@@ -159,6 +160,10 @@ def test_a_release_goes_from_wave_to_wave_and_stops_by_itself_where_it_fails(com
     assert status == 4
     assert "canary: stopped: after 3 s 1 sites are not through: canary-site has not spoken of it" in lines[1]
     assert company.running() == [better, good, good]
+
+    for traffic in company.traffic:
+        traffic.stop()
+        assert set(traffic.back_s) == set(traffic.sent_s)
 
 
 def ask(plan: str, folder: Path, sequence: str = "7", registry: str = "127.0.0.1:1") -> Any:
