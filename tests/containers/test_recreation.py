@@ -126,8 +126,8 @@ class Site:
             "AGENT_METRICS_PORT": self.metrics_url.split(":")[2].split("/", maxsplit=1)[0],
             "AGENT_ENGINE": ENGINE,
             "AGENT_CONTAINER": self.name,
-            "AGENT_SOAK_S": "4",
-            "AGENT_MIN_READINGS": "16",
+            "AGENT_SOAK_S": "2",
+            "AGENT_MIN_READINGS": "8",
             "AGENT_READY_S": "6",
         }
 
@@ -272,7 +272,7 @@ def test_a_new_image_comes_under_traffic_and_a_bad_one_goes_by_itself(
         name="twin",
         MQTT_URL=site.broker.url,
     )
-    eventually("readings", lambda: len(relay.back) >= 20, within_s=30.0)
+    eventually("readings", lambda: len(relay.back) >= 12, within_s=30.0)
     site.agent()
     old = site.running()
     good = site.publish(10, site.image('LABEL org.motortwin.test="good"'))

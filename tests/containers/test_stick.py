@@ -80,7 +80,7 @@ def stick(stack, run: Callable[..., Any], tmp_path_factory: pytest.TempPathFacto
     stack.compose("--profile", "agent", "rm", "--force", "--stop", "agent")
     version = run("docker", "image", "ls", "--quiet", "--filter", "reference=motortwin/edge:0.*").stdout.split()[0]
     run("docker", "tag", version, "motortwin/edge:latest")
-    run("docker", "image", "rm", "motortwin/edge:release-7")
+    run("docker", "image", "rm", "--force", "motortwin/edge:release-7")
 
 
 def test_a_release_on_a_stick_replaces_the_stacks_edge_and_compose_leaves_it_so(
@@ -96,7 +96,7 @@ def test_a_release_on_a_stick_replaces_the_stacks_edge_and_compose_leaves_it_so(
         "DOCKER_GID": str(Path("/var/run/docker.sock").stat().st_gid),
         "EDGE_CONTAINER": old["Name"].removeprefix("/"),
         "AGENT_POLL_S": "1",
-        "AGENT_SOAK_S": "5",
+        "AGENT_SOAK_S": "2",
         "AGENT_MIN_READINGS": "10",
     }
     overlays = ["--file", "deploy/engine.yml", "--file", "deploy/stick.yml", "--profile", "agent"]
