@@ -64,7 +64,7 @@ class Tuning(NamedTuple):
     housing_sd_k: float = 0.8
     severity_sd: float = 0.06  # of severity itself
     severity_log_sd: float = 0.20  # of its logarithm, beside that
-    failure_sd: float = 0.5  # of the logarithm of the severity at which a machine really fails
+    failure_sd: float = 0.3  # of the logarithm of the severity at which a machine really fails
 
 
 _UPPER = (400.0, 400.0, 3.0, 0.0, 0.5)
@@ -76,7 +76,7 @@ _NUMBERS: dict[str, float] = {
     "zero": 0.0,
     "half": 0.5,
     "third": 1.0 / 3.0,
-    "ahead_h": 100.0,  # the random walks are reckoned with no farther than this
+    "ahead_h": 100.0,  # growth's random walk is reckoned with no farther than this
     "one": 1.0,
     "two": 2.0,
     "hour_s": 3600.0,
@@ -330,9 +330,10 @@ class Health(nn.Module):
     def outlook(self, x: Tensor, P: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Health index and the median, 5 % and 95 % quantile of the first passage in hours, each ``(B,)``.
 
-        The quantile at ``z`` solves ``(d + g t)^2 = z^2 (V_dd + 2 t P_dg + t^2 V_gg)``; its smaller root is written so
-        that it stays exact where the leading coefficient vanishes. ``V`` is ``P`` with what is unknown of the future:
-        the level at which the machine fails, and the random walks until the median.
+        The quantile at ``z`` solves ``(d + g t)^2 = z^2 (V_dd + t (2 P_dg + q_d) + t^2 V_gg)``; its smaller root is
+        written so that it stays exact where the leading coefficient vanishes. ``V`` is ``P`` with what is unknown of
+        the future: the level at which the machine fails, damage's random walk ``q_d`` until the quantile itself, and
+        growth's, which would make the equation a cubic, until the median.
         """
         n = self.get_buffer
         zero, one, infinity, horizon = n("n_zero"), n("n_one"), n("n_infinity"), n("n_horizon_h")
@@ -340,10 +341,10 @@ class Health(nn.Module):
         z2 = n("n_z90") * n("n_z90")
         median = torch.where(g > zero, -d / torch.maximum(g, n("n_tiny")), infinity)
         ahead = torch.minimum(median, n("n_ahead_h"))
-        V_dd = P[:, 3, 3] + n("n_failure_sd") * n("n_failure_sd") + ahead * n("n_damage_sd") * n("n_damage_sd")
+        V_dd = P[:, 3, 3] + n("n_failure_sd") * n("n_failure_sd")
         V_gg = P[:, 4, 4] + ahead * n("n_growth_sd") * n("n_growth_sd") * n("n_third")
         A = g * g - z2 * V_gg
-        B = d * g - z2 * P[:, 3, 4]
+        B = d * g - z2 * (P[:, 3, 4] + n("n_half") * n("n_damage_sd") * n("n_damage_sd"))
         C = d * d - z2 * V_dd
         root = torch.sqrt(torch.maximum(B * B - A * C, zero))
         positive = torch.maximum(root - B, n("n_tiny"))

@@ -189,9 +189,9 @@ class Oracle:
         with np.errstate(divide="ignore", invalid="ignore"):
             median = np.where(g > 0.0, -d / np.maximum(g, n["tiny"]), np.inf)
             ahead = np.minimum(median, n["ahead_h"])
-            V_d = P[:, 3, 3] + n["failure_sd"] ** 2 + ahead * n["damage_sd"] ** 2
+            V_d, P_dg = P[:, 3, 3] + n["failure_sd"] ** 2, P[:, 3, 4] + n["damage_sd"] ** 2 / 2.0
             V_g = P[:, 4, 4] + ahead * n["growth_sd"] ** 2 / 3.0
-            A, B, C = g**2 - _Z90**2 * V_g, d * g - _Z90**2 * P[:, 3, 4], d**2 - _Z90**2 * V_d
+            A, B, C = g**2 - _Z90**2 * V_g, d * g - _Z90**2 * P_dg, d**2 - _Z90**2 * V_d
             positive = np.maximum(np.sqrt(np.maximum(B**2 - A * C, 0.0)) - B, n["tiny"])
             high = np.where(A > 0.0, positive / np.maximum(A, n["tiny"]), np.inf)
         low = np.where(d < 0.0, np.maximum(C, 0.0) / positive, 0.0)
