@@ -1,7 +1,8 @@
 """Recordings of real machines in their publishers' formats, read into one shape: m/s^2, Hz, 1/min.
 
 Known: Case Western .mat (``X105_DE_time`` in g), MFPT challenge .mat (struct ``bearing``, g), FEMTO/PRONOSTIA .npz
-(milli-g, two axes), CSV with a header. A file may lie inside an archive: ``cwru.tar.xz:12k_DE/105.mat``.
+(milli-g, two axes), CSV and Parquet with named columns. A file may lie inside an archive:
+``cwru.tar.xz:12k_DE/105.mat``.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def read(source: str, *, fs_hz: float | None = None, speed_rpm: float | None = N
         raise RecordingError(f"{source}: {error}") from None
     except ImportError as error:
         raise RecordingError(
-            f"{source}: reading {suffix} files needs scipy ({error}); pip install 'motortwin[recordings]'"
+            f"{source}: reading {suffix} files: {error}; pip install 'motortwin[recordings]'"
         ) from None
     except Exception as error:  # noqa: BLE001 - damage shows in a dozen exception types inside zlib, zipfile and scipy
         raise RecordingError(
@@ -260,18 +261,41 @@ def _csv(name: str, raw: bytes) -> Recording:
         raise RecordingError(f"not a table of numbers: {_line(error)}") from None
     if table.size == 0 or table.shape[1] != len(header):
         raise RecordingError(f"the header names {len(header)} columns, the rows have {table.shape[1]}")
-    columns = dict(zip(header, table.T, strict=True))
+    return _columns(name, dict(zip(header, table.T, strict=True)))
+
+
+def _parquet(name: str, raw: bytes) -> Recording:
+    """Columns named as in a CSV; samples as numbers, or a list of them in each row, which is then a snapshot."""
+    from pyarrow import parquet  # noqa: PLC0415 - optional, only tables need it
+
+    table = parquet.read_table(io.BytesIO(raw))
+    columns = {}
+    for column in table.column_names:
+        values = table[column].to_pylist()
+        try:
+            columns[column] = np.array(values, dtype=np.float64)
+        except (TypeError, ValueError):
+            continue  # a text or a time; what is needed is asked for by name
+    recording = _columns(name, columns)
+    times = columns.get("ts_s")
+    snapshots = any(samples.shape[0] > 1 for samples in recording.channels.values())
+    if not snapshots or times is None or len(times) < 2:
+        return recording
+    return replace(recording, step_s=float(np.median(np.diff(times))))
+
+
+def _columns(name: str, columns: Mapping[str, NDArray[np.float64]]) -> Recording:
     axes = {axis: c for axis in get_args(Axis) for c in (f"accel_m_s2.{axis}", axis) if c in columns}
     if not axes and "accel_m_s2" in columns:
         axes = {"x": "accel_m_s2"}
     scalars = {column: columns[column] for column in OPERATING if column in columns}
     if not axes and not (scalars and "ts_s" in columns):
         raise RecordingError(
-            f"the header has neither accel_m_s2.x nor ts_s with any of {', '.join(OPERATING)}; it names: {first:.80}"
+            f"there is neither accel_m_s2.x nor ts_s with any of {', '.join(OPERATING)}, only: {', '.join(columns):.80}"
         )
     return Recording(
         name,
-        {axis: columns[column].astype(np.float32)[None, :] for axis, column in axes.items()},
+        {axis: np.atleast_2d(columns[column].astype(np.float32)) for axis, column in axes.items()},
         fs_hz=None,
         scalars=scalars,
         ts_s=None if axes else columns["ts_s"],
@@ -282,4 +306,9 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
-_READERS: dict[str, Callable[[str, bytes], Recording]] = {".mat": _mat, ".npz": _femto, ".csv": _csv}
+_READERS: dict[str, Callable[[str, bytes], Recording]] = {
+    ".mat": _mat,
+    ".npz": _femto,
+    ".csv": _csv,
+    ".parquet": _parquet,
+}

@@ -16,6 +16,10 @@ data         windows of the twin, made rougher than the twin makes them, split b
 train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
+commission   the shipped models fitted to a plant's own healthy running
+evt          thresholds for rates that were hardly ever seen
+rescale      a bundle whose anomaly score is weighed anew, group by group
+stream       a recording as the readings that an edge would have had
 score        a recording through the shipped bundle and the edge's own core
 corpora      public data sets in their publishers' formats, from a folder or an archive
 fetch        brings them from the publishers, pinned by sha256

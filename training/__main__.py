@@ -12,25 +12,27 @@ from service import bundle
 from service.errors import BundleError
 from simulator.catalogue import bearing
 from simulator.recording import RecordingError
-from training import score
+from training import commission, score
 from training.train import Args, train
 
 MODELS = Path("service/models")
+COMMISSIONED = Path("build/commissioned")
+_OWN = {"evaluate": "training.evaluate.__main__", "gan": "training.gan.command", "gate": "training.gate.command"}
 
 
 def main(argv: list[str]) -> int:
     """Runs one command; 0 when it did what it says, 1 with one line that explains when not."""
     # These bring their own arguments, and drawing and fitting libraries that the others need not wait for.
-    if argv[:1] == ["evaluate"]:
-        return int(import_module("training.evaluate.__main__").main(argv[1:]))
-    if argv[:1] == ["gan"]:
-        return int(import_module("training.gan.command").main(argv[1:]))
-    if argv[:1] == ["gate"]:
-        return int(import_module("training.gate.command").main(argv[1:]))
+    module = _OWN.get(argv[0]) if argv else None
+    if module is not None:
+        return int(import_module(module).main(argv[1:]))
+    if not argv:
+        _parser().print_help(sys.stderr)
+        return 2
     try:
-        if argv[:1] == ["fetch"]:
+        if argv[0] == "fetch":
             return int(import_module("training.fetch").main(argv[1:], print))
-        options = _parser().parse_args(argv or ["train"])
+        options = _parser().parse_args(argv)
         return int(options.run(options))
     except (BundleError, RecordingError, ValueError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
@@ -38,16 +40,17 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m training", description=__doc__, epilog="Without a command: train, with its defaults."
-    )
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     commands = parser.add_subparsers(metavar="command", required=True)
 
     making = commands.add_parser(
         "train",
         help="twin -> models -> proven bundle",
         description="Makes windows with the motor twin, fits and calibrates the models on them, reports on motors that "
-        "nothing was fitted to, and replaces the bundle once the edge's own loader has proven the new one.",
+        "nothing was fitted to, and replaces the bundle once the edge's own loader has proven the new one. With "
+        "--data: fits the shipped bundle's anomaly levels and thresholds to a plant's own healthy running, into "
+        f"{COMMISSIONED}. Example: python -m training train --data monday.csv --fs-hz 12800 --speed-rpm 1480 "
+        "--geometry 6309",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for field in fields(Args):
@@ -57,6 +60,17 @@ def _parser() -> argparse.ArgumentParser:
             default=field.default,
             help=field.metadata["help"],
         )
+    own = making.add_argument_group("your own data")
+    own.add_argument(
+        "--data", nargs="+", metavar="FILE", help="healthy running: .mat, .npz, .csv, .parquet, history.db"
+    )
+    own.add_argument("--geometry", help="the bearing's name in the catalogue, like 6309")
+    own.add_argument("--channel", help="publisher's channel, like DE or FE")
+    own.add_argument("--speed-rpm", type=float, help="where the files do not say it")
+    own.add_argument("--fs-hz", type=float, help="where the files do not say it")
+    own.add_argument("--models", type=Path, default=MODELS, help="bundle to start from")
+    own.add_argument("--first", type=float, default=1.0, help="use only this share of each recording, from its start")
+    own.add_argument("--sure", action="store_true", help="the machine is sound, whatever the shipped models think")
     making.set_defaults(run=_train)
 
     judging = commands.add_parser(
@@ -83,8 +97,29 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
+    if options.data:
+        return _commission(options)
     args = Args(**{field.name: getattr(options, field.name) for field in fields(Args)})
     train(args, lambda line: print(line, flush=True))
+    return 0
+
+
+def _commission(options: argparse.Namespace) -> int:
+    commission.commission(
+        commission.Args(
+            data=tuple(options.data),
+            geometry=options.geometry,
+            speed_rpm=options.speed_rpm,
+            fs_hz=options.fs_hz,
+            channel=options.channel,
+            models=options.models,
+            out=COMMISSIONED if options.out == Args().out else options.out,
+            false_alarms=options.false_alarms,
+            first=options.first,
+            sure=options.sure,
+        ),
+        lambda line: print(line, flush=True),
+    )
     return 0
 
 

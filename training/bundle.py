@@ -210,7 +210,7 @@ def write(
                 answers = module(*inputs.values())
             vectors |= {f"{name}.{key}": value for key, value in given.items()}
             vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
-        golden = _packed(vectors)
+        golden = packed(vectors)
         (fresh / GOLDEN_FILE).write_bytes(golden)
         manifest = Manifest(
             name=NAME,
@@ -233,7 +233,7 @@ def write(
                 f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller"
             )
         digest = edge.load(fresh, prove=True).digest
-        _replace(folder, fresh, Path(scratch) / "old")
+        replaced(folder, fresh, Path(scratch) / "old")
     return Written(digest, size, nodes, models)
 
 
@@ -250,7 +250,7 @@ def health_spec() -> HealthSpec:
     )
 
 
-def _replace(folder: Path, fresh: Path, old: Path) -> None:
+def replaced(folder: Path, fresh: Path, old: Path) -> None:
     """Puts ``fresh`` in ``folder``'s place; whoever looks sees a whole bundle, the old one or the new one."""
     if not folder.exists():
         fresh.rename(folder)
@@ -269,7 +269,8 @@ def _exchanged(one: Path, other: Path) -> bool:
     return status == 0
 
 
-def _packed(vectors: Mapping[str, NDArray[np.generic]]) -> bytes:
+def packed(vectors: Mapping[str, NDArray[np.generic]]) -> bytes:
+    """Golden vectors as the bytes of their file."""
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **vectors)  # type: ignore[arg-type]
     return buffer.getvalue()

@@ -12,16 +12,12 @@ import numpy as np
 from service import monitor
 from service.contract.faults import ANOMALY, HEALTHY
 from service.evidence import pooled
-from simulator.recording import read
-from simulator.replay import Demand, birth, readings, resampled, target_fs_hz
+from training.stream import MOTOR, START_TS_S, stream
 
 if TYPE_CHECKING:
     from service.bundle import Bundle
     from service.contract.bearing import BearingGeometry
 
-MOTOR = "recording"
-START_TS_S = 1_767_225_600.0
-"""2026-01-01: a recording's own time is not known and does not matter."""
 _POLICY = monitor.Policy()
 
 
@@ -100,41 +96,16 @@ def score(
     Raises:
         RecordingError: the file cannot be used; one line with the remedy.
     """
-    window = models.manifest.window
-    needs = Demand(window.samples, window.min_samples, window.fs_hz)
-    recording = read(source, fs_hz=fs_hz, speed_rpm=speed_rpm)
-    speed_known = recording.speed_rpm is not None or "speed_rpm" in recording.scalars
-    if recording.fs_hz is not None:
-        recording = resampled(recording, target_fs_hz(recording.fs_hz, needs.fs_hz))
-    introduced = birth(
-        recording,
-        MOTOR,
-        ts_s=START_TS_S,
-        interval_s=1.0,
-        bearing=bearing if speed_known else None,
-        channel=channel,
-        clock="simulated",
-    )
-    pieces = list(
-        readings(
-            recording,
-            MOTOR,
-            boot="score",
-            start_ts_s=START_TS_S,
-            channel=channel,
-            window=needs.window,
-            min_samples=needs.min_samples,
-        )
-    )
+    told = stream(source, models, bearing=bearing, channel=channel, speed_rpm=speed_rpm, fs_hz=fs_hz)
     result = monitor.step(
         monitor.FleetState({}),
-        pieces,
-        {MOTOR: monitor.profile_of(introduced)},
+        told.readings,
+        {MOTOR: monitor.profile_of(told.birth)},
         models,
         now_ts_s=START_TS_S,
         policy=_POLICY,
     )
-    return _verdict(source, result, models, speed_known=speed_known)
+    return _verdict(source, result, models, speed_known=told.speed_known)
 
 
 def _verdict(source: str, result: monitor.StepResult, models: Bundle, *, speed_known: bool) -> Verdict:

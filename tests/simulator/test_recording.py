@@ -87,7 +87,7 @@ def test_a_recording_may_lie_in_an_archive(kind: str, cwru_file: Path, tmp_path:
         ("a.mat", b"MATLAB 5.0 MAT-file" + b"\x00" * 300, "damaged or not a .mat file|holds no"),
         ("a.npz", b"PK\x03\x04rubbish", "damaged or not a .npz file"),
         ("a.csv", b"accel_m_s2.x\n1\nx\n", "not a table of numbers"),
-        ("a.csv", b"a,b\n1,2\n", "the header has neither accel_m_s2.x nor ts_s"),
+        ("a.csv", b"a,b\n1,2\n", "there is neither accel_m_s2.x nor ts_s"),
         ("a.csv", b"accel_m_s2.x,b\n1,2,3\n", "not a table|the header names 2 columns, the rows have 3"),
         ("a.csv", b"accel_m_s2.x\nnan\n", "channel x holds NaN"),
         ("a.csv", b"\xff\xff\xff", "damaged or not a .csv file"),

@@ -118,7 +118,7 @@ def test_a_reader_never_finds_half_a_bundle_or_none(tmp_path: Path) -> None:
     reader = ThreadPoolExecutor(1)
     looking = reader.submit(look)
     for _ in range(500):
-        bundle._replace(folder, tmp_path / "b", tmp_path / "old")
+        bundle.replaced(folder, tmp_path / "b", tmp_path / "old")
     done.set()
     looking.result()
     reader.shutdown()

@@ -1,0 +1,119 @@
+"""A bundle whose anomaly score is weighed anew, group by group: a few nodes behind the shipped graph, nothing refitted.
+
+With the shipped score ``a`` and its groups' shares ``c_k``, the new score is ``a sum_k c_k w_k`` and the new shares are
+``c_k w_k / sum_j c_j w_j``. The golden vectors follow by the same two lines in numpy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from service import bundle as edge
+from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest
+from service.errors import BundleError
+from training.bundle import packed, replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from service.contract.manifest import AlarmSpec
+
+_SCORE, _SHARES = "anomaly", "contribution"
+_MARK = "commissioned.from"
+
+
+def write(
+    source: Path,
+    folder: Path,
+    weights: NDArray[np.float64],
+    *,
+    alarms: Mapping[str, AlarmSpec],
+    training: Mapping[str, str],
+    metrics: Mapping[str, float],
+) -> str:
+    """The bundle in ``source`` with weights ``(K,)`` and alarms anew, into ``folder``; its digest.
+
+    ``folder`` is replaced as a whole once the edge's loader has proven the new bundle, or left untouched. Its version
+    is one above the source's, so that an edge takes it. Raises ``BundleError``.
+    """
+    old = edge.read(source)
+    single = weights.astype(np.float32)
+    contents, manifest = replace(old, signature=None).contents(), old.manifest  # it was given for other bytes
+    if _MARK in manifest.training:
+        raise BundleError(f"{source}: is commissioned already; start from the shipped bundle")
+    graphs = dict(manifest.graphs)
+    for name in ("anomaly", MERGED):
+        if name in graphs:
+            raw = weighed(contents[graphs[name].file], single)
+            contents[graphs[name].file] = raw
+            graphs[name] = graphs[name].model_copy(update={"sha256": hashlib.sha256(raw).hexdigest()})
+    with np.load(io.BytesIO(contents[manifest.golden.file]), allow_pickle=False) as arrays:
+        vectors = dict(arrays)
+    score, shares = vectors[f"anomaly.{_SCORE}"], vectors[f"anomaly.{_SHARES}"] * single
+    total = shares.sum(axis=1)
+    vectors[f"anomaly.{_SCORE}"] = score * total
+    vectors[f"anomaly.{_SHARES}"] = shares / np.maximum(total, np.float32(1e-12))[:, None]
+    golden = packed(vectors)
+    contents[manifest.golden.file] = golden
+    anew: Manifest = manifest.model_copy(
+        update={
+            "version": manifest.version + 1,
+            "graphs": graphs,
+            "alarms": dict(alarms),
+            "golden": manifest.golden.model_copy(update={"sha256": hashlib.sha256(golden).hexdigest()}),
+            "training": {**manifest.training, _MARK: old.digest, **training},
+            "metrics": {**manifest.metrics, **metrics},
+        }
+    )
+    contents[MANIFEST_FILE] = (anew.model_dump_json(indent=1) + "\n").encode()
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir(mode=0o755)
+        for name, raw in contents.items():
+            (fresh / name).write_bytes(raw)
+        digest = edge.load(fresh, prove=True).digest
+        replaced(folder, fresh, Path(scratch) / "old")
+    return digest
+
+
+def weighed(raw: bytes, weights: NDArray[np.float32]) -> bytes:
+    """The graph with the weights ``(K,)`` behind its score and shares; inputs and outputs keep their names."""
+    model = onnx.load_model_from_string(raw)
+    graph = model.graph
+    inner = {name: f"{name}_before" for name in (_SCORE, _SHARES)}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for at, name in enumerate(names):
+                names[at] = inner.get(name, name)
+    graph.initializer.extend(
+        [
+            onnx.numpy_helper.from_array(weights[None, :], "w_group"),
+            onnx.numpy_helper.from_array(np.array([1], dtype=np.int64), "w_axis"),
+            onnx.numpy_helper.from_array(np.array(1e-12, dtype=np.float32), "w_least"),
+        ]
+    )
+    graph.node.extend(
+        [
+            helper.make_node("Mul", [inner[_SHARES], "w_group"], ["w_shares"], name="w0"),
+            helper.make_node("ReduceSum", ["w_shares", "w_axis"], ["w_total"], name="w1", keepdims=1),
+            helper.make_node("Squeeze", ["w_total", "w_axis"], ["w_factor"], name="w2"),
+            helper.make_node("Mul", [inner[_SCORE], "w_factor"], [_SCORE], name="w3"),
+            helper.make_node("Max", ["w_total", "w_least"], ["w_divisor"], name="w4"),
+            helper.make_node("Div", ["w_shares", "w_divisor"], [_SHARES], name="w5"),
+        ]
+    )
+    onnx.checker.check_model(model, full_check=True)
+    return bytes(model.SerializeToString(deterministic=True))
