@@ -8,6 +8,8 @@ graph      the only importer of onnxruntime: load, check, run(dict) -> dict
 window     readings -> model rows; duplicates, late readings, implausible scalars, unfit sampling
 evidence   several windows of one machine as one answer
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
+senses     sensors that send and say nothing: left out, as if they were missing
+drift      whether a signal's level has left the motor's own past, or never resembled the training's machines
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
 signature  who vouches for a bundle: Ed25519 over its manifest, against pinned keys

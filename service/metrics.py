@@ -16,12 +16,17 @@ from prometheus_client.process_collector import ProcessCollector
 from service.contract.faults import CONDITIONS
 from service.contract.messages import Reason
 from service.contract.signals import OPERATING
+from service.contract.sketch import CHANNELS
+from service.drift import STATUSES
 from service.inbox import ShedReason
 from service.notices.options import FORMATS
+from service.senses import FLAT_SIGNALS
 from service.swap import ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from service.contract.messages import Health
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 STAGES = ("wait", "decode", "step", "publish", "commit")
@@ -50,6 +55,7 @@ class Metrics:
         self.masked = self._counters(
             "motortwin_masked", "Implausible scalar values left out, by signal.", "signal", OPERATING
         )
+        self._sensors()
         self.shed = self._counters(
             "motortwin_shed", "Readings displaced unread by newer ones, by reason.", "reason", get_args(ShedReason)
         )
@@ -155,6 +161,30 @@ class Metrics:
         self.model = Info("motortwin_model", "The model bundle in use.", registry=self.registry)
         self.build = Info("motortwin_build", "The service.", registry=self.registry)
 
+    def _sensors(self) -> None:
+        """What sensors leave out, and how their levels move."""
+        self.flat = self._counters(
+            "motortwin_flat", "Values left out because their sensor stands still, by signal.", "signal", FLAT_SIGNALS
+        )
+        self.missing = self._counters(
+            "motortwin_missing",
+            "Readings without this signal: never sent, implausible or flat.",
+            "signal",
+            (*OPERATING, "accel_m_s2"),
+        )
+        self.drift_motors = self._gauges(
+            "motortwin_drift_motors", "Motors by what is known of the drift of their inputs.", "status", STATUSES
+        )
+        self.drift_score = self._gauges(
+            "motortwin_drift_score",
+            "Highest evidence in the fleet that a signal's level has moved, a logarithm.",
+            "signal",
+            CHANNELS,
+        )
+        self.drift_threshold = self._gauge(
+            "motortwin_drift_threshold", "Of the drift score; infinite where the bundle holds no sketch."
+        )
+
     def exposition(self) -> bytes:
         """All metrics in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -170,11 +200,15 @@ class Metrics:
         family = Gauge(name, text, [label], registry=self.registry)
         return {value: family.labels(value) for value in values}
 
-    def answered(self, latency_s: float, nis: float | None) -> None:
-        """Count what one reading told: how long its answer took, and the filter's surprise where it has one."""
+    def answered(self, latency_s: float, health: Health) -> None:
+        """Count what one reading told: how long its answer took, the filter's surprise, sensors that said nothing."""
         self.latency.observe(latency_s)
-        if nis is not None:
-            self.nis.observe(nis)
+        if health.nis is not None:
+            self.nis.observe(health.nis)
+        for signal in health.missing:
+            self.missing[signal].inc()
+        for signal in health.flat:
+            self.flat[signal].inc()
         self._answered_s = time.monotonic()
 
     def on_scrape(

@@ -7,7 +7,8 @@ order while every round is one batch over motors. A step over a batch gives what
 What happens when numbers mean nothing:
 
 - An anomaly or classifier output that is not finite (or a graph that fails) withholds the reading: no health message,
-  alarms and filter untouched; only its place in the sequence is taken. It is reported in ``failures``.
+  alarms and filter untouched; its place in the sequence is taken, and it counts for whether a sensor stands still. It
+  is reported in ``failures``.
 - A filter output that is not finite never enters the state: this motor's filter starts afresh from the manifest,
   reported in ``failures`` and ``resets``; health and remaining life are absent from this reading's message and the
   alarms go on. A health graph that fails leaves the filter where it was, to predict over the gap next time.
@@ -27,6 +28,7 @@ from service.contract.codec import Refused
 from service.motor import FleetState, MotorState, Profile, generic_profile, profile_of
 from service.rounds import Admitted, Failure, Rounds
 from service.score import Models, score
+from service.senses import sift
 from service.steady import NEVER, Moment
 from service.window import Policy, arrive, check_clock, check_sampling, operating
 
@@ -115,8 +117,9 @@ def step(
         return StepResult(state=_fleet(state), refusals=refusals)
     scalars, masked = operating(admitted.readings)
     nameplates = np.stack([profile.nameplate for profile in admitted.profiles])
+    sensed = sift(admitted, scalars, nameplates, state, models.manifest.sketch)
     scores = score(admitted.readings, scalars, nameplates, models)
-    rounds = Rounds(state, admitted, scalars, nameplates, scores, models, moment)
+    rounds = Rounds(state, admitted, scalars, nameplates, scores, models, moment, sensed)
     rounds.run()
     return StepResult(
         state=_fleet(state).changed(rounds.states),

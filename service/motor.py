@@ -3,8 +3,9 @@
 ``MotorState`` is a value: immutable, comparable, and made of plain bytes where it holds arrays, so that stacking a
 batch of motors is one ``b"".join`` and saving one is a copy. Only ``service.monitor`` looks inside it.
 
-Stored form, little-endian: magic ``MTWN``, format number, CRC-32 of the rest, then counts, filter, alarm arrays, boots
-and the open alerts as JSON. A format number that is not ours is refused, never guessed at.
+Stored form, little-endian: magic ``MTWN``, format number, CRC-32 of the rest, then counts, filter, alarm arrays, boots,
+the open alerts as JSON, and what is known of drift and of sensors that stand still. A format number that is not ours or
+the one before is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -32,10 +33,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAGIC = b"MTWN"
-_FORMAT = 2
+_FORMAT = 3
+_TAILLESS = 2
+"""The format before this one, which knew nothing of drift; it is read too, so that an upgrade forgets nothing."""
 _PREFIX = struct.Struct("<4sHI")
 # filter_ts_s, peak_ms, peak_revision, heard.run, heard.s, then lengths: schema, states, conditions, boots, alerts
 _HEAD = struct.Struct("<dqIIdHHBBI")
+_TAIL = struct.Struct("<HH")  # lengths: drift, still
 _MARK = struct.Struct("<QdQB")  # seq, ts_s, seen, length of the boot id
 _ALERTS = TypeAdapter(tuple[Alert, ...])
 _MAX_STATES = 64
@@ -114,6 +118,8 @@ class MotorState(NamedTuple):
         peak_ms: newest opening time that any alert of this motor has had; an id at or below it may be taken.
         peak_revision: highest revision that any alert of this motor has had.
         heard: the edge's steady clock at the filter's last step.
+        drift: ``service.drift``'s record, empty without a sketch.
+        still: what ``service.senses`` remembers.
     """
 
     boots: tuple[BootMark, ...]
@@ -127,6 +133,8 @@ class MotorState(NamedTuple):
     peak_ms: int
     peak_revision: int
     heard: Moment = NEVER
+    drift: bytes = b""
+    still: bytes = b""
 
     def to_bytes(self) -> bytes:
         """This state as bytes that ``from_bytes`` reads back, equal."""
@@ -154,6 +162,9 @@ class MotorState(NamedTuple):
             self.quiet,
             marks,
             alerts,
+            _TAIL.pack(len(self.drift), len(self.still)),
+            self.drift,
+            self.still,
         ))  # fmt: skip
         return _PREFIX.pack(_MAGIC, _FORMAT, zlib.crc32(body)) + body
 
@@ -172,7 +183,7 @@ class MotorState(NamedTuple):
     @classmethod
     def _parsed(cls, raw: bytes) -> Self:
         magic, form, crc = _PREFIX.unpack_from(raw)
-        if magic != _MAGIC or form != _FORMAT:
+        if magic != _MAGIC or form not in {_TAILLESS, _FORMAT}:
             raise _corrupt(f"format {form} is not {_FORMAT}")
         cursor = _Cursor(raw, _PREFIX.size)
         if zlib.crc32(raw[_PREFIX.size :]) != crc:
@@ -190,6 +201,8 @@ class MotorState(NamedTuple):
         boots = tuple(_mark(cursor) for _ in range(n_boots))
         encoded = cursor.take(n_alerts)
         alerts = _ALERTS.validate_json(encoded) if encoded else ()
+        n_drift, n_still = (0, 0) if form == _TAILLESS else _TAIL.unpack(cursor.take(_TAIL.size))
+        drift, still = cursor.take(n_drift), cursor.take(n_still)
         if cursor.left():
             raise _corrupt("bytes left over")
         if math.isinf(filter_ts_s) or not math.isfinite(heard_s) or not np.isfinite(np.frombuffer(x + P)).all():
@@ -198,8 +211,9 @@ class MotorState(NamedTuple):
             alert.state == "clear" or alert.motor != alerts[0].motor for alert in alerts
         ):
             raise _corrupt("alerts contradict each other")
+        heard = Moment(run, heard_s)
         return cls(
-            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, Moment(run, heard_s)
+            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, heard, drift, still
         )
 
 

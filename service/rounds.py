@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service import alarm, clock
+from service import alarm, clock, drift
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
 from service.contract.signals import OPERATING
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from service.contract.messages import Alert, Reading
     from service.motor import BootMark, Profile
     from service.score import Models, Scores
+    from service.senses import Sensed
     from service.steady import Moment
 
 _CONDITIONS = len(CONDITIONS)
@@ -83,6 +84,7 @@ class Rounds:
         scores: Scores,
         models: Models,
         moment: Moment,
+        sensed: Sensed,
     ) -> None:
         self._before = state
         self._admitted = admitted
@@ -92,6 +94,8 @@ class Rounds:
         self._models = models
         self._model = models.digest[:12]
         self._moment = moment
+        self._sensed = sensed
+        self._rules_of_drift = drift.rules_of(models)
         manifest = models.manifest
         self._alarms = manifest.alarms
         self._rules = alarm.rules_of(manifest.alarms)
@@ -143,11 +147,25 @@ class Rounds:
             for alert in motor.alerts:
                 is_open[row, alarm.COLUMN[alert.condition]] = True
         verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._rules)
-        self._conclude(taken, states, filtered, verdict)
+        self._conclude(taken, states, filtered, verdict, self._drifts(taken, states, is_open))
+
+    def _drifts(self, taken: list[int], states: list[MotorState], is_open: NDArray[np.bool_]) -> drift.Advanced:
+        if self._rules_of_drift is None:
+            return drift.NOTHING
+        return self._rules_of_drift.advance(
+            [state.drift for state in states],
+            self._sensed.ln_rms[taken],
+            self._scalars[taken],
+            self._nameplates[taken],
+            np.array([self._admitted.readings[at].ts_s for at in taken]),
+            (is_open & _IS_FAULT).any(axis=1),
+        )
 
     def _withhold(self, at: int, error: InferenceError) -> None:
         self.failures.append(Failure(self._admitted.indices[at], error))
-        self.states[self._admitted.readings[at].motor] = self._state(at)._replace(boots=self._admitted.boots[at])
+        self.states[self._admitted.readings[at].motor] = self._state(at)._replace(
+            boots=self._admitted.boots[at], still=self._sensed.still[at]
+        )
 
     def _state(self, at: int) -> MotorState:
         motor = self._admitted.readings[at].motor
@@ -188,7 +206,14 @@ class Rounds:
         self.doubted += passed.doubted
         return passed.dt_s
 
-    def _conclude(self, taken: list[int], states: list[MotorState], filtered: Filtered, verdict: alarm.Verdict) -> None:
+    def _conclude(
+        self,
+        taken: list[int],
+        states: list[MotorState],
+        filtered: Filtered,
+        verdict: alarm.Verdict,
+        drifts: drift.Advanced,
+    ) -> None:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
         n_x, n_P = len(self._x0), len(self._P0)
@@ -225,6 +250,8 @@ class Rounds:
                 peak_ms,
                 peak_revision,
                 heard,
+                drifts.records[row] if drifts.records else state.drift,
+                self._sensed.still[at],
             )
             bare = not reading.accel_m_s2
             self.health[at] = Health(
@@ -243,6 +270,8 @@ class Rounds:
                 rul_high_h=rul_high_h,
                 nis=nis,
                 missing=_MISSING[self._missing[at]],
+                flat=self._sensed.flat[at],
+                drift=drifts.names.get(row, ()),
                 contributions=None if bare else self._contributions(at),
                 model=self._model,
             )

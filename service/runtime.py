@@ -19,6 +19,7 @@ There is no lock beyond the inbox's and ``Live``'s.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from service import drift
 from service.contract import topics
 from service.contract.messages import MAX_PAYLOAD_BYTES
 from service.flight import Flight
@@ -201,6 +203,19 @@ class Runtime:
             return {}
         return dict(zip(spec.state_names, np.frombuffer(state.x).tolist(), strict=True))
 
+    def drift_of(self, motor: str) -> tuple[drift.Status, dict[str, drift.Channel]]:
+        """What is known of the drift of a motor's inputs, and of each of its channels."""
+        rules, state = drift.rules_of(self.models), self._worker.memory.state.get(motor)
+        channels = {} if rules is None or state is None else rules.channels(state.drift)
+        return drift.status_of(channels, sketched=rules is not None), channels
+
+    def drifting(self) -> tuple[dict[drift.Status, int], dict[str, float]]:
+        """Motors by status of their drift, and the highest score of each channel, 1 at the threshold."""
+        rules, state = drift.rules_of(self.models), self._worker.memory.state
+        if rules is None:
+            return dict.fromkeys(drift.STATUSES, 0) | {"unknown": len(state)}, {}
+        return rules.census(motor.drift for motor in state.values())
+
     def exposition(self) -> bytes:
         """The metrics as text, with the fleet counted now."""
         by_state, by_condition, silent = self.live.counts()
@@ -209,6 +224,14 @@ class Runtime:
         for condition, gauge in self.metrics.alerts_open.items():
             gauge.set(by_condition.get(condition, 0))
         self.metrics.motors_silent.set(silent)
+        by_status, scores = self.drifting()
+        rules = drift.rules_of(self.models)
+        threshold = math.inf if rules is None else rules.threshold
+        self.metrics.drift_threshold.set(threshold)
+        for status, count in by_status.items():
+            self.metrics.drift_motors[status].set(count)
+        for signal, gauge in self.metrics.drift_score.items():
+            gauge.set(scores[signal] * threshold if scores else 0.0)
         self.metrics.notices_waiting.set(self.notices.waiting)
         return self.metrics.exposition()
 

@@ -306,7 +306,7 @@ class Worker:
                 self._unsaid.add(motor)
             memory.heard_ts_s[motor] = now_ts_s
             origin = arrived[motor, health.boot, health.seq]
-            self._metrics.answered(time.perf_counter() - origin.received_s, health.nis)
+            self._metrics.answered(time.perf_counter() - origin.received_s, health)
             if not self._presence.expects(motor):
                 self._introduce(monitor.generic_profile(motor))
             if not origin.retain and self._presence.heard(motor, now_s):

@@ -15,6 +15,7 @@ disturbance  what other people's machines have in their signal and the twin's ha
 data         windows of the twin, made rougher than the twin makes them, split by motor
 train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
+sketch       the healthy machines' inputs in few numbers, for the manifest: what the edge judges drift by
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
 commission   the shipped models fitted to a plant's own healthy running
 evt          thresholds for rates that were hardly ever seen

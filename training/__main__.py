@@ -12,7 +12,7 @@ from service import bundle
 from service.errors import BundleError
 from simulator.catalogue import bearing
 from simulator.recording import RecordingError
-from training import commission, score
+from training import commission, score, sketch
 from training.train import Args, train
 
 MODELS = Path("service/models")
@@ -88,6 +88,15 @@ def _parser() -> argparse.ArgumentParser:
     judging.add_argument("--json", action="store_true", help="one JSON object a line")
     judging.set_defaults(run=_score)
 
+    sketching = commands.add_parser(
+        "sketch",
+        help="gives a bundle the sketch of its training's inputs, without training it again",
+        description="Draws the sketch of the bundle's own seed (drift is judged against it) and puts it in the "
+        "manifest. The digest changes: sign the bundle afterwards.",
+    )
+    sketching.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
+    sketching.set_defaults(run=_sketch)
+
     # Shown in the help only; main() hands their arguments on as they are.
     commands.add_parser("evaluate", help="every figure of the models, honestly -> build/evaluation", add_help=False)
     commands.add_parser("gan", help="rare failures, made and judged: fit, sample, report -> build/gan", add_help=False)
@@ -120,6 +129,12 @@ def _commission(options: argparse.Namespace) -> int:
         ),
         lambda line: print(line, flush=True),
     )
+    return 0
+
+
+def _sketch(options: argparse.Namespace) -> int:
+    digest = sketch.put(options.models)
+    print(f"bundle {digest[:12]} in {options.models} holds a sketch now", flush=True)
     return 0
 
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from service.contract.manifest import GraphName
+    from service.contract.sketch import SketchSpec
     from simulator.dataset import Windows
 
 MIN_SAMPLES = SAMPLES // 2
@@ -155,6 +156,7 @@ def write(
     seed: int,
     training: Mapping[str, str],
     metrics: Mapping[str, float],
+    drawn: SketchSpec | None = None,
 ) -> Written:
     """Exports the models, proves them with the edge's own loader, then puts them in the folder's place.
 
@@ -166,6 +168,7 @@ def write(
         seed: of the training.
         training: how the bundle was made.
         metrics: held-out figures.
+        drawn: sketch of the inputs, see ``training.sketch``; without it the edge knows nothing of drift.
 
     Raises:
         service.errors.BundleError: the edge would refuse the bundle.
@@ -225,6 +228,7 @@ def write(
             seed=seed,
             training=dict(training),
             metrics=dict(metrics),
+            sketch=drawn,
         )
         (fresh / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
         size = sum(file.stat().st_size for file in fresh.iterdir())

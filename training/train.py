@@ -13,7 +13,7 @@ import torch
 
 from service.contract.faults import ANOMALY, BEARING_FAULTS
 from service.contract.manifest import AlarmSpec
-from training import anomaly, bundle, classifier, data, health
+from training import anomaly, bundle, classifier, data, health, sketch
 from training.classifier import CLASSES, FAMILIES
 from training.features import Features
 
@@ -118,6 +118,7 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
             **arguments,
         },
         metrics=metrics,
+        drawn=sketch.sketch(args.seed),
     )
     say(f"bundle {written.digest[:12]}: {written.size_bytes} bytes in {args.out}, proven by the edge's loader")
     return written

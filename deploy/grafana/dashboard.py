@@ -71,6 +71,22 @@ CHARTS: list[tuple[str, str, list[Query]]] = [
             ("sum(increase(motortwin_states_lost_total[$__rate_interval]))", "states lost"),
         ],
     ),
+    (
+        "Drift of the inputs",
+        "short",
+        [("max by (signal) (motortwin_drift_score)", "{{signal}}"), ("max(motortwin_drift_threshold)", "found at")],
+    ),
+    ("Motors by drift", "short", [("sum by (status) (motortwin_drift_motors)", "{{status}}")]),
+    (
+        "Sensors that say nothing",
+        "reqps",
+        [
+            ("sum by (signal) (rate(motortwin_missing_total[$__rate_interval])) > 0", "missing: {{signal}}"),
+            ("sum by (signal) (rate(motortwin_flat_total[$__rate_interval])) > 0", "flat: {{signal}}"),
+        ],
+    ),
+    ("Age of the oldest waiting alert", "s", [("max(motortwin_outbox_age_seconds)", "outbox")]),
+    ("Surprise of the health filter", "short", [("instance:motortwin_filter_nis:mean15m", "{{instance}}")]),
     ("Memory of the edge", "bytes", [('process_resident_memory_bytes{job="edge"}', "{{instance}}")]),
     (
         "Processor of the edge",

@@ -58,6 +58,31 @@ class Motor(_Document):
     alerts: tuple[str, ...]
 
 
+class DriftChannel(_Document):
+    """One signal against the motor's own baseline and the training's machines."""
+
+    score: Annotated[float, Field(ge=0, description="evidence that the level has moved, 1: found")]
+    learnt: Annotated[bool, Field(description="whether the baseline stands")]
+    unlike: Annotated[bool, Field(description="whether the baseline lies outside what the training's machines show")]
+
+
+class Drift(_Document):
+    """Whether a motor's inputs have moved away from its own past, or from what the models have learnt from."""
+
+    status: Literal["unknown", "learning", "usual", "unlike", "drifted"]
+    signals: dict[str, DriftChannel]
+
+
+class FleetDrift(_Document):
+    """The same over the fleet; the scores are the highest of any motor."""
+
+    motors: Annotated[dict[str, int], Field(description="by status")]
+    score: Annotated[dict[str, float], Field(description="by signal, 1: found")]
+    block_s: Annotated[float | None, Field(description="readings of such a time are judged as one")] = None
+    learning_blocks: int | None = None
+    false_alarm_h: Annotated[float | None, Field(description="mean time between false findings of a motor")] = None
+
+
 class MotorDetail(Motor):
     """One motor with what the models know of it."""
 
@@ -65,6 +90,7 @@ class MotorDetail(Motor):
     rated_power_w: float | None
     zones_mm_s: Annotated[tuple[float, float, float], Field(description="velocity RMS, A/B, B/C, C/D, ISO 20816-1")]
     filter: Annotated[dict[str, float], Field(description="the health filter's state by the manifest's names")]
+    drift: Drift
     open_alerts: tuple[Alert, ...]
 
 
@@ -149,6 +175,7 @@ class Model(_Document):
     metrics: dict[str, float]
     release: int
     candidate: Candidate | None
+    drift: FleetDrift
     ended: tuple[Ended, ...]
 
 

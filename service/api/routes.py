@@ -139,6 +139,7 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
             "rated_power_w": None if math.isnan(power_w) else power_w,
             "zones_mm_s": vibration.zones_mm_s(power_w),
             "filter": runtime.filter_state(motor),
+            "drift": _drift(runtime, motor),
             "open_alerts": list(seen.alerts.values()),
         }
         return answer(seen.document() | detail)
@@ -176,6 +177,7 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
                 metrics=manifest.metrics,
                 release=runtime.rollout.entry.release,
                 candidate=None if progress is None else documents.Candidate.of(progress),
+                drift=_fleet_drift(runtime),
                 ended=tuple(documents.Ended(ts_s=at_s, bundle=documents.Candidate.of(one)) for at_s, one in ended),
             )
         )
@@ -183,3 +185,27 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
     @app.get("/v1/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
     async def stream(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> Response:
         return streams.open(last_event_id)
+
+
+def _drift(runtime: Runtime, motor: str) -> documents.Drift:
+    status, channels = runtime.drift_of(motor)
+    signals = {
+        name: documents.DriftChannel(score=one.score, learnt=one.learnt, unlike=one.unlike)
+        for name, one in channels.items()
+    }
+    return documents.Drift(status=status, signals=signals)
+
+
+def _fleet_drift(runtime: Runtime) -> documents.FleetDrift:
+    by_status, scores = runtime.drifting()
+    motors = {str(status): count for status, count in by_status.items()}
+    sketch = runtime.models.manifest.sketch
+    if sketch is None:
+        return documents.FleetDrift(motors=motors, score={})
+    return documents.FleetDrift(
+        motors=motors,
+        score={name: round(score, 3) for name, score in scores.items()},
+        block_s=sketch.block_s,
+        learning_blocks=sketch.learning_blocks,
+        false_alarm_h=sketch.false_alarm_h,
+    )

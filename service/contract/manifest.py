@@ -28,6 +28,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.contract.faults import CONDITIONS, Fault
+from service.contract.sketch import SketchSpec
 
 GRAPHS = ("anomaly", "classifier", "health")
 MERGED: Final = "vibration"
@@ -133,6 +134,9 @@ class Manifest(_Part):
     seed: int
     training: Annotated[dict[str, str], Field(description="how it was made, for the model card")] = {}
     metrics: dict[str, float] = {}
+    sketch: Annotated[SketchSpec | None, Field(description="of the training's inputs; without it drift is unknown")] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Manifest:

@@ -179,7 +179,11 @@ class Health(Message):
     rul_low_h: Annotated[float | None, Field(ge=0, description="lower end of the 90 % interval")] = None
     rul_high_h: Annotated[float | None, Field(ge=0, description="upper end of the 90 % interval, None: open")] = None
     nis: Annotated[float | None, Field(ge=0, description="normalised innovation squared of the filter")] = None
-    missing: Annotated[tuple[str, ...], Field(description="signals that were absent or implausible")] = ()
+    missing: Annotated[tuple[str, ...], Field(description="signals that were absent, implausible or flat")] = ()
+    flat: Annotated[tuple[str, ...], Field(description="signals that stand still and were left out")] = ()
+    drift: Annotated[
+        tuple[str, ...], Field(description="signals whose level has left the motor's own baseline, for hours by now")
+    ] = ()
     contributions: Annotated[
         dict[str, Fraction] | None, Field(description="what drives the anomaly score: the three largest shares of it")
     ] = None

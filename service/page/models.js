@@ -37,6 +37,23 @@ function drawEnded(ended) {
 
 const share = (value, digits) => `${(value * 100).toFixed(digits)} %`;
 
+const DRIFT_WORDS = {
+  usual: "As ever", learning: "Still learning", drifted: "A signal has moved", unlike: "Unlike the training's machines",
+  unknown: "Not judged: the bundle holds no sketch",
+};
+
+function drawDrift({ motors, score, ...rules }) {
+  const highest = Object.entries(score).sort((a, b) => b[1] - a[1])[0];
+  pairs(byId("drift"), [
+    ...Object.entries(DRIFT_WORDS).filter(([status]) => motors[status]).map(([status, word]) => [word, `${motors[status]} motors`]),
+    ...(highest ? [["Highest score, found at 1", `${highest[1].toFixed(2)} (${highest[0].replaceAll("_", " ")})`]] : []),
+    ...(known(rules.learning_blocks) ? [
+      ["Learns a motor for", `${Math.round((rules.learning_blocks * rules.block_s) / 3600)} h of readings`],
+      ["False findings", `at most one in ${Math.round(rules.false_alarm_h / 8766)} years of a motor`],
+    ] : []),
+  ]);
+}
+
 function drawCandidate({ name, version, release, digest, phase, reason, ...seen }) {
   pairs(byId("candidate"), [
     ["Bundle", `${name}, version ${version}`], ["What became of it", PHASE_WORDS[phase] ?? phase],
@@ -134,6 +151,7 @@ export async function show() {
       ...Object.entries(model.training).map(([key, value]) => [words(key), value]),
     ]);
     metricsTable(model.metrics);
+    drawDrift(model.drift);
     byId("no-candidate").hidden = known(model.candidate);
     byId("candidate").hidden = !known(model.candidate);
     if (model.candidate) drawCandidate(model.candidate);

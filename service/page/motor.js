@@ -142,8 +142,14 @@ function drawHead() {
     ["Last seen", motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–"],
     ["Id", motor.clock === "simulated" ? `${motor.motor}, simulated clock` : motor.motor],
   ]);
-  const missing = health.missing?.length ? `Not measured: ${health.missing.map((name) => name.replaceAll("_", " ")).join(", ")}.` : "";
-  write(byId("motor-missing"), missing);
+  const named = (signals) => signals.map((name) => name.replaceAll("_", " ")).join(", ");
+  const remarks = [];
+  if (health.missing?.length) remarks.push(`Not measured: ${named(health.missing)}.`);
+  if (health.flat?.length) remarks.push(`Stands still and is left out: ${named(health.flat)}; check the sensor and its cable.`);
+  if (health.drift?.length) {
+    remarks.push(`No longer at the level it had on this motor: ${named(health.drift)}; check the sensor's mounting, or what was changed.`);
+  }
+  write(byId("motor-missing"), remarks.join(" "));
   const advice = adviceFor(health.diagnosis);
   const list = byId("advice");
   if (list.dataset.diagnosis !== health.diagnosis) {

@@ -34,10 +34,11 @@ SECTIONS: dict[str, str] = {
     "ekf": "consistency",
     "timing": "timing",
     "rootcause": "rootcause",
+    "drift": "drift",
 }
 """Name of each section to its module, in the order of the page."""
 
-LONGEST_FIRST = ("cmapss", "twin", "femto", "ai4i", "sizes", "cwru", "nab", "skab", "ekf", "rootcause")
+LONGEST_FIRST = ("cmapss", "twin", "femto", "ai4i", "sizes", "cwru", "nab", "skab", "ekf", "drift", "rootcause")
 """Sections that may run beside each other; the rest runs alone, behind them."""
 
 

@@ -148,8 +148,8 @@ def test_a_state_from_before_the_newest_fault_was_known_is_taken_up() -> None:
 
 def test_a_later_format_is_refused_not_guessed_at() -> None:
     raw = bytearray(plain().to_bytes())
-    raw[4] = 3
-    with pytest.raises(CorruptState, match="format 3 is not 2"):
+    raw[4] = 4
+    with pytest.raises(CorruptState, match="format 4 is not 3"):
         MotorState.from_bytes(bytes(raw))
 
 
