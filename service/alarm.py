@@ -125,6 +125,7 @@ def open_alert(motor: str, condition: str, evidence: Evidence, spec: AlarmSpec, 
         band = f", most in {evidence.band}" if evidence.band else ""
         what = (
             f"Unlike healthy running {seen}: anomaly {evidence.anomaly or 0.0:.2f} (opens at {spec.open_at:.2f}){band}"
+            f"{_unexplained(evidence)}"
         )
     else:
         probability = evidence.probability.get(condition, 0.0)
@@ -201,6 +202,14 @@ def _ms(ts_s: float) -> int:
 
 def _fault(condition: str) -> str:
     return f"{condition.replace('_', ' ').capitalize()} fault"
+
+
+def _unexplained(evidence: Evidence) -> str:
+    """A bare anomaly opens only while no fault's alert is open: its cause is unknown, and the likeliest one is told."""
+    if not evidence.probability:
+        return ""
+    likeliest = max(evidence.probability, key=lambda fault: evidence.probability[fault])
+    return f"; cause unknown so far (likeliest {likeliest.replace('_', ' ')}, {evidence.probability[likeliest]:.2f})"
 
 
 def _outlook(evidence: Evidence) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service import monitor
-from service.contract.faults import ANOMALY, HEALTHY
+from service.contract.faults import HEALTHY
 from service.evidence import pooled
 from training.stream import MOTOR, START_TS_S, stream
 
@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from service.bundle import Bundle
     from service.contract.bearing import BearingGeometry
 
+UNKNOWN = "unknown"
+"""The diagnosis of what is surely not healthy and no taught fault explains."""
+FAR = "twin.faulty.anomaly_p999"
+"""The bundle's metric that says how anomalous its own faults get: what lies beyond is like nothing it has learnt, and a
+class that is sure of it is not believed. A bundle without it believes its classes always."""
 _POLICY = monitor.Policy()
 
 
@@ -35,7 +40,9 @@ class Verdict:
         severity: mean, 0..1.
         speed_known: False where neither the file nor the caller says the shaft speed: then no bearing fault is named,
             since every bearing order hangs on it.
-        diagnosis: the fault whose pooled log odds are farthest over its threshold's, else ``anomaly`` or ``healthy``.
+        diagnosis: the fault whose pooled log odds are farthest over its threshold's; ``unknown`` where none is over,
+            yet the anomaly is, or where the anomaly lies beyond what the bundle's faults explain (``FAR``); else
+            ``healthy``.
     """
 
     file: str
@@ -118,7 +125,8 @@ def _verdict(source: str, result: monitor.StepResult, models: Bundle, *, speed_k
     anomaly = float(np.mean([health.anomaly for health in judged])) if judged else 0.0
     excess = {name: _odds(value) - _odds(models.manifest.alarms[name].open_at) for name, value in probabilities.items()}
     leading = max(excess, key=lambda name: excess[name])
-    diagnosis = leading if excess[leading] > 0.0 else ANOMALY if anomaly > 1.0 else HEALTHY
+    explained = anomaly <= models.manifest.metrics.get(FAR, math.inf)
+    diagnosis = leading if excess[leading] > 0.0 and explained else UNKNOWN if anomaly > 1.0 else HEALTHY
     severity = float(np.mean([health.severity or 0.0 for health in judged])) if judged else 0.0
     alarm = bool(opened) or diagnosis != HEALTHY
     return Verdict(source, len(judged), alarm, opened, anomaly, probabilities, severity, speed_known, diagnosis)

@@ -16,6 +16,7 @@ from service.contract.manifest import AlarmSpec
 from training import anomaly, bundle, classifier, data, health, sketch
 from training.classifier import CLASSES, FAMILIES
 from training.features import Features
+from training.score import FAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,10 +182,11 @@ def report(
         "twin.healthy.named_rate": float((probability[healthy] > opens).any(axis=1).mean()),
         "twin.healthy.anomaly_rate": float((score[healthy] > 1.0).mean()),
         "twin.faulty.anomaly_rate": float((score[severe] > 1.0).mean()),
+        FAR: max(1.0, float(np.quantile(score[~healthy], 0.999))) if (~healthy).any() else float("nan"),
         "twin.healthy.severity_p99": float(np.quantile(severity[healthy], 0.99)),
         "twin.faulty.severity_mae": float(np.abs(severity - table.severity.max(axis=1))[severe].mean()),
     }
-    for name in list(metrics)[-5:]:
+    for name in list(metrics)[-6:]:
         tell(f"{name:32s} {metrics[name]:.5f}")
     return {name: round(value, 6) for name, value in metrics.items() if np.isfinite(value)}
 

@@ -12,7 +12,8 @@ from service import bundle
 from service.contract.bearing import CATALOGUE
 from service.contract.faults import BEARING_FAULTS
 from training.__main__ import MODELS, main
-from training.score import score
+from training.evaluate import odd
+from training.score import FAR, UNKNOWN, score
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +59,27 @@ def test_without_a_speed_no_bearing_fault_is_named_and_that_is_said(
     told, said = capsys.readouterr()
     assert json.loads(told)["speed_known"]
     assert said == ""
+
+
+def test_what_is_odder_than_any_taught_fault_is_unknown_however_sure_a_class_is(tmp_path: Path) -> None:
+    file = tmp_path / "square.csv"
+    wave = odd.inputs()["square wave, 100 Hz"]
+    np.savetxt(file, wave[:, None], header="accel_m_s2.x", comments="", fmt="%.6g")
+    models = bundle.load(MODELS)
+    models.manifest = models.manifest.model_copy(update={"metrics": {FAR: 3.2}})
+    got = score(str(file), models, bearing=CATALOGUE["6205"], speed_rpm=odd.SPEED_RPM, fs_hz=odd.FS_HZ)
+    assert got.anomaly > 3.2
+    assert max(got.probabilities.values()) > 0.6
+    assert (got.diagnosis, got.alarm) == (UNKNOWN, True)
+
+
+def test_an_anomaly_that_no_class_explains_is_unknown(tmp_path: Path) -> None:
+    file = tmp_path / "clicks.csv"
+    wave = odd.inputs()["clicks at no order"]
+    np.savetxt(file, wave[:, None], header="accel_m_s2.x", comments="", fmt="%.6g")
+    got = score(str(file), bundle.load(MODELS), bearing=CATALOGUE["6205"], speed_rpm=odd.SPEED_RPM, fs_hz=odd.FS_HZ)
+    assert max(got.probabilities.values()) < 0.1
+    assert (got.diagnosis, got.alarm) == (UNKNOWN, True)
 
 
 @pytest.mark.parametrize(

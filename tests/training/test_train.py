@@ -19,6 +19,7 @@ from training import anomaly, bundle, classifier, data, health
 from training.__main__ import main
 from training.classifier import CLASSES
 from training.features import INDEX, NAMES, Features
+from training.score import FAR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,7 @@ def test_held_out_figures_are_told_and_kept(trained: tuple[Path, list[str]]) -> 
         assert fault in told
         assert f"twin.{fault}.false_rate" in manifest.metrics
     assert "twin.healthy.anomaly_rate" in manifest.metrics
+    assert manifest.metrics[FAR] >= 1.0
 
 
 def test_golden_vectors_hold_missing_values_and_short_windows(trained: tuple[Path, list[str]]) -> None:

@@ -8,6 +8,8 @@ interval    95 % intervals: over seeds, over whole bearings, for shares and coun
 edge        recordings through the edge's own core
 transfer    CWRU, from the twin alone to a real machine
 sizes       CWRU, leave one fault size out, beside the leaky random split
+reliability whether probabilities are what they say; inputs like none that was learnt
+odd         inputs like no machine, as recordings
 wear        FEMTO, detection and remaining life of bearings run to failure
 testbed     SKAB, anomalies of a motor and pump from their own fault-free head
 temperature NAB, alarms before the failure of a machine

@@ -65,10 +65,10 @@ def evaluate(options: Options) -> Section:
         "normalised by the filter's covariance, are averaged over runs at each step; the band holds 95 % of such "
         f"averages for a consistent filter: [{band[0]:.2f}, {band[1]:.2f}] for {STATES} states.",
         figures=(
-            Figure("ekf.anees_in_band", *interval.over_seeds(inside), ">= 0.9", "share of steps, state error"),
+            Figure("ekf.anees_in_band", *interval.shares_over_seeds(inside), ">= 0.9", "share of steps, state error"),
             Figure(
                 "ekf.anis_in_band",
-                *interval.over_seeds([_inside(o.nis, nis_band) for o in fair]),
+                *interval.shares_over_seeds([_inside(o.nis, nis_band) for o in fair]),
                 ">= 0.9",
                 "share of steps, innovations",
             ),

@@ -34,6 +34,20 @@ def over_seeds(values: Sequence[float]) -> Interval:
     return Interval(mean, mean - half, mean + half)
 
 
+def shares_over_seeds(values: Sequence[float]) -> Interval:
+    """Mean of repetitions of a share, and Student's t interval of that mean, reckoned in log odds: it stays in 0..1.
+
+    The deviation is carried over by the delta method, ``d logit(p) = dp / (p (1 - p))``. Repetitions that are all 0, or
+    all 1, have no spread, and the interval is the point.
+    """
+    mean, _, hi = over_seeds(values)
+    if not 0.0 < mean < 1.0 or np.isnan(hi):
+        return Interval(mean, *((mean, mean) if len(values) > 1 else (float("nan"), float("nan"))))
+    middle, half = np.log(mean / (1.0 - mean)), (hi - mean) / (mean * (1.0 - mean))
+    lo, hi = (float(1.0 / (1.0 + np.exp(-end))) for end in (middle - half, middle + half))
+    return Interval(mean, lo, hi)
+
+
 def over_groups(
     figure: Callable[[NDArray[np.intp]], float],
     groups: NDArray[np.generic],

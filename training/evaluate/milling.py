@@ -62,13 +62,19 @@ def evaluate(options: Options) -> Section:
         "failure's rule and the row numbers are out. The threshold of F1 comes from an inner cross-validation of the "
         "training folds. Scores are taken over all held-out rows of a repetition; intervals are over repetitions.",
         figures=(
-            Figure("ai4i.f1", *interval.over_seeds([s.f1 for s in honest]), ">= 0.9", "margins, boosted trees"),
-            Figure("ai4i.pr_auc", *interval.over_seeds([s.pr_auc for s in honest]), ">= 0.91", "the same"),
+            Figure("ai4i.f1", *interval.shares_over_seeds([s.f1 for s in honest]), ">= 0.9", "margins, boosted trees"),
+            Figure("ai4i.pr_auc", *interval.shares_over_seeds([s.pr_auc for s in honest]), ">= 0.91", "the same"),
             Figure(
-                "ai4i.raw_columns.f1", *interval.over_seeds([s.f1 for s in raw]), "", "measured columns as they are"
+                "ai4i.raw_columns.f1",
+                *interval.shares_over_seeds([s.f1 for s in raw]),
+                "",
+                "measured columns as they are",
             ),
             Figure(
-                "ai4i.leaky.f1", *interval.over_seeds([s.f1 for s in leaky]), "", "with the columns that name the rule"
+                "ai4i.leaky.f1",
+                *interval.shares_over_seeds([s.f1 for s in leaky]),
+                "",
+                "with the columns that name the rule",
             ),
             Figure("ai4i.control.rules_f1", float(f1_score(rows.failed, rules)), what="any published limit passed"),
             Figure("ai4i.control.random_pr_auc", float(average_precision_score(rows.failed, random)), what="random"),

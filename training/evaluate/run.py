@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 SECTIONS: dict[str, str] = {
     "cwru": "transfer",
     "sizes": "sizes",
+    "calibration": "reliability",
     "femto": "wear",
     "skab": "testbed",
     "nab": "temperature",
@@ -38,7 +39,20 @@ SECTIONS: dict[str, str] = {
 }
 """Name of each section to its module, in the order of the page."""
 
-LONGEST_FIRST = ("cmapss", "twin", "femto", "ai4i", "sizes", "cwru", "nab", "skab", "ekf", "drift", "rootcause")
+LONGEST_FIRST = (
+    "cmapss",
+    "twin",
+    "femto",
+    "ai4i",
+    "sizes",
+    "cwru",
+    "nab",
+    "skab",
+    "calibration",
+    "ekf",
+    "drift",
+    "rootcause",
+)
 """Sections that may run beside each other; the rest runs alone, behind them."""
 
 

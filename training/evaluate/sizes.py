@@ -90,13 +90,21 @@ def evaluate(options: Options) -> Section:
                 "the candidate that held on the other sizes",
             ),
             Figure("cwru.leave_size.log_odds_bacc", *_bacc(data, linear, draws), "", "three log odds, weighed"),
-            Figure("cwru.random_split.bacc", *interval.over_seeds(leaky), "", "leaky: forest, windows split at random"),
             Figure(
-                "cwru.random_split.log_odds_bacc", *interval.over_seeds(both), "", "leaky: the same model as the first"
+                "cwru.random_split.bacc",
+                *interval.shares_over_seeds(leaky),
+                "",
+                "leaky: forest, windows split at random",
+            ),
+            Figure(
+                "cwru.random_split.log_odds_bacc",
+                *interval.shares_over_seeds(both),
+                "",
+                "leaky: the same model as the first",
             ),
             Figure(
                 "cwru.leave_size.forest_bacc",
-                *interval.over_seeds([_recall(data.truth, f) for f in forests]),
+                *interval.shares_over_seeds([_recall(data.truth, f) for f in forests]),
                 "",
                 "forest on the in-graph features",
             ),

@@ -229,8 +229,8 @@ def test_a_fault_alert_tells_a_person_what_was_seen() -> None:
 def test_an_anomaly_alert_names_the_band_that_stands_out() -> None:
     alert = open_alert("m1", "anomaly", evidence(band="2-4 kHz"), ANOMALY_SPEC, 3, 0)
     assert alert.reason == (
-        "Unlike healthy running in 3 of the last 3 readings: anomaly 1.80 (opens at 1.00), most in 2-4 kHz, "
-        "severity 0.41."
+        "Unlike healthy running in 3 of the last 3 readings: anomaly 1.80 (opens at 1.00), most in 2-4 kHz; "
+        "cause unknown so far (likeliest outer race, 0.93), severity 0.41."
     )
 
 

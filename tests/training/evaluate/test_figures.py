@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.evaluate import interval, report
+from training.evaluate import interval, reliability, report
 from training.evaluate.figure import Figure, Section, Table, canvas, plot
 
 if TYPE_CHECKING:
@@ -45,6 +45,18 @@ def test_no_event_still_leaves_a_rate_that_may_be_above_nothing() -> None:
     found = interval.rate(0, 1000.0)
     assert (found.value, found.lo) == (0.0, 0.0)
     assert found.hi == pytest.approx(3.689 / 1000.0, rel=1e-3)  # -ln(0.025)
+
+
+@pytest.mark.parametrize("values", [[0.98, 0.99, 1.0, 1.0], [0.0, 0.02, 0.0], [1.0, 1.0], [0.4, 0.5, 0.6]])
+def test_an_interval_of_shares_over_seeds_stays_a_share_and_holds_the_mean(values: list[float]) -> None:
+    mean, lo, hi = interval.shares_over_seeds(values)
+    assert 0.0 <= lo <= mean <= hi <= 1.0
+    assert mean == pytest.approx(np.mean(values))
+
+
+def test_an_interval_of_shares_is_students_where_the_spread_is_small() -> None:
+    values = [0.499, 0.5, 0.501]
+    assert interval.shares_over_seeds(values) == pytest.approx(interval.over_seeds(values), abs=1e-5)
 
 
 def test_wilsons_interval_of_all_hits_stays_below_one() -> None:
@@ -117,3 +129,13 @@ def test_a_picture_of_the_same_numbers_has_the_same_bytes() -> None:
         return plot("p", picture).png
 
     assert drawn() == drawn()
+
+
+def test_the_calibration_error_of_honest_probabilities_is_small_and_of_sure_ones_their_excess() -> None:
+    rng = np.random.default_rng(3)
+    told = rng.random(40_000)
+    truth = (rng.random(len(told)) < told).astype(np.float64)
+    assert reliability.error(told, truth) < 0.01
+    assert reliability.error(np.full(len(told), 0.9), truth) == pytest.approx(0.4, abs=0.01)
+    half = np.where(np.arange(len(told)) % 2 == 0, truth, np.nan)
+    assert reliability.curve(told, half)[0].sum() == len(told) / 2
