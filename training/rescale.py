@@ -21,6 +21,7 @@ from service import bundle as edge
 from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest
 from service.errors import BundleError
 from training.bundle import packed, replaced
+from training.score import FAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,8 @@ def write(
             "alarms": dict(alarms),
             "golden": manifest.golden.model_copy(update={"sha256": hashlib.sha256(golden).hexdigest()}),
             "training": {**manifest.training, _MARK: old.digest, **training},
-            "metrics": {**manifest.metrics, **metrics},
+            # How anomalous faults get was measured in the old score's units.
+            "metrics": {name: value for name, value in manifest.metrics.items() if name != FAR} | dict(metrics),
         }
     )
     contents[MANIFEST_FILE] = (anew.model_dump_json(indent=1) + "\n").encode()
