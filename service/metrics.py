@@ -146,6 +146,9 @@ class Metrics:
         self.tokens_refused = Counter(
             "motortwin_http_tokens_refused", "Requests for a change with a wrong token.", registry=self.registry
         )
+        self.http_limited = self._counters(
+            "motortwin_http_limited", "Requests of clients that ask too often or guess.", "reason", ("rate", "token")
+        )
         self.doubted = Counter(
             "motortwin_time_doubted", "Readings whose time stamps no witness confirmed.", registry=self.registry
         )

@@ -128,7 +128,10 @@ class HttpSettings(_Table):
     host: Annotated[str, Field(description="address to listen on; 0.0.0.0 for every interface")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65_535, description="0: any free port; it is logged")] = 8080
     max_streams: Annotated[int, Field(ge=1, le=10_000, description="open pages that are served live")] = 64
-
+    rate_per_s: Annotated[float, Field(ge=0, le=1e6, description="requests of one client; 0: without limit")] = 100.0
+    burst: Annotated[int, Field(ge=1, le=1_000_000, description="requests that one client may make at once")] = 500
+    guesses: Annotated[int, Field(ge=1, le=1000, description="wrong tokens of one client before it is locked out")] = 5
+    guesses_per_min: Annotated[float, Field(gt=0, le=1000, description="wrong tokens it may show from then on")] = 2.0
     token: Annotated[
         SecretStr | None, Field(min_length=16, description="who changes something must show it; none: nothing changes")
     ] = None

@@ -44,7 +44,7 @@ def create(runtime: Runtime) -> FastAPI:
         redoc_url=None,
         responses={404: {"model": documents.Failure}},
     )
-    app.add_middleware(Shield)
+    app.add_middleware(Shield, settings=runtime.settings.http, metrics=runtime.metrics)
     streams = Streams(runtime.live, runtime.metrics, runtime.settings.http.max_streams)
     app.state.streams = streams
     _errors(app)
