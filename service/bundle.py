@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 SIGNATURE_FILE = "bundle.sig"
 MAX_SIGNATURE_BYTES = 4096
 MAX_MANIFEST_BYTES = 256 * 2**10
+MAX_CARD_BYTES = 256 * 2**10
 MAX_GOLDEN_BYTES = 16 * 2**20
 MAX_UNPACKED_BYTES = 64 * 2**20
 """Golden vectors unpack to at most this: an archive can be far larger than its file."""
@@ -57,11 +58,14 @@ class Files:
     golden: bytes
     raw_manifest: bytes
     signature: bytes | None
+    card: bytes | None = None
 
     def contents(self) -> dict[str, bytes]:
         """File name to bytes, the whole folder."""
         named = {MANIFEST_FILE: self.raw_manifest, self.manifest.golden.file: self.golden}
         named |= {self.manifest.graphs[name].file: raw for name, raw in self.graphs.items()}
+        if self.manifest.card is not None and self.card is not None:
+            named[self.manifest.card.file] = self.card
         return named if self.signature is None else named | {SIGNATURE_FILE: self.signature}
 
 
@@ -142,7 +146,10 @@ def _checked(content: Callable[[str, int], bytes], signature: bytes | None) -> F
         graphs[name] = _digested(content(spec.file, MAX_GRAPH_BYTES), spec.sha256, spec.file)
     spec_golden = manifest.golden
     golden = _digested(content(spec_golden.file, MAX_GOLDEN_BYTES), spec_golden.sha256, spec_golden.file)
-    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden, raw, signature)
+    card = None
+    if manifest.card is not None:
+        card = _digested(content(manifest.card.file, MAX_CARD_BYTES), manifest.card.sha256, manifest.card.file)
+    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden, raw, signature, card)
 
 
 def prove_golden(bundle: Bundle, golden: bytes) -> None:

@@ -16,6 +16,7 @@ data         windows of the twin, made rougher than the twin makes them, split b
 train        twin -> fit -> calibrate -> report on motors never seen -> bundle
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
 sketch       the healthy machines' inputs in few numbers, for the manifest: what the edge judges drift by
+card         the model card: what a bundle was made from, what it is for, where it fails
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
 commission   the shipped models fitted to a plant's own healthy running
 evt          thresholds for rates that were hardly ever seen

@@ -12,7 +12,8 @@ from service import bundle
 from service.errors import BundleError
 from simulator.catalogue import bearing
 from simulator.recording import RecordingError
-from training import commission, score, sketch
+from training import bundle as written
+from training import card, commission, score, sketch
 from training.train import Args, train
 
 MODELS = Path("service/models")
@@ -97,6 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     sketching.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
     sketching.set_defaults(run=_sketch)
 
+    carding = commands.add_parser(
+        "card",
+        help="writes a bundle's model card anew from its manifest",
+        description="The card says what the bundle was made from, what it is for, how good it is and where it fails. "
+        "The digest changes: sign the bundle afterwards. Example: python -m training card --models build/models",
+    )
+    carding.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
+    carding.set_defaults(run=_card)
+
     # Shown in the help only; main() hands their arguments on as they are.
     commands.add_parser("evaluate", help="every figure of the models, honestly -> build/evaluation", add_help=False)
     commands.add_parser("gan", help="rare failures, made and judged: fit, sample, report -> build/gan", add_help=False)
@@ -135,6 +145,12 @@ def _commission(options: argparse.Namespace) -> int:
 def _sketch(options: argparse.Namespace) -> int:
     digest = sketch.put(options.models)
     print(f"bundle {digest[:12]} in {options.models} holds a sketch now", flush=True)
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    digest = written.carded(options.models)
+    print(f"bundle {digest[:12]} in {options.models}: {options.models / card.FILE} says what it is", flush=True)
     return 0
 
 

@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import io
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -25,7 +26,7 @@ from service.contract.manifest import (
     WindowSpec,
 )
 from service.contract.signals import NAMEPLATE, OPERATING
-from training import health
+from training import card, health
 from training.anomaly import GROUPS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
@@ -230,6 +231,8 @@ def write(
             metrics=dict(metrics),
             sketch=drawn,
         )
+        manifest, text = card.attached(manifest)
+        (fresh / card.FILE).write_bytes(text)
         (fresh / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
         size = sum(file.stat().st_size for file in fresh.iterdir())
         if size > LIMIT_BYTES:
@@ -239,6 +242,39 @@ def write(
         digest = edge.load(fresh, prove=True).digest
         replaced(folder, fresh, Path(scratch) / "old")
     return Written(digest, size, nodes, models)
+
+
+def place(folder: Path, contents: Mapping[str, bytes]) -> str:
+    """Files that the edge's own loader proves, in the folder's place; their digest.
+
+    Raises:
+        service.errors.BundleError: the edge would refuse the bundle; the folder is untouched.
+    """
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
+        fresh = Path(scratch) / "fresh"
+        fresh.mkdir(mode=0o755)
+        for name, raw in contents.items():
+            (fresh / name).write_bytes(raw)
+        digest = edge.load(fresh, prove=True).digest
+        replaced(folder, fresh, Path(scratch) / "old")
+    return digest
+
+
+def carded(folder: Path) -> str:
+    """Writes the model card of a bundle anew from its manifest; the new digest. A signature does not outlive it.
+
+    Raises:
+        service.errors.BundleError: the bundle cannot be read, or the edge would refuse the new one.
+    """
+    files = edge.read(folder)
+    contents = replace(files, signature=None).contents()
+    if files.manifest.card is not None:
+        del contents[files.manifest.card.file]
+    manifest, text = card.attached(files.manifest)
+    contents |= {card.FILE: text, MANIFEST_FILE: (manifest.model_dump_json(indent=1) + "\n").encode()}
+    return place(folder, contents)
 
 
 def health_spec() -> HealthSpec:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,11 +18,13 @@ from onnx import helper
 from service import bundle as edge
 from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest
 from service.errors import BundleError
-from training.bundle import packed, replaced
+from training import card
+from training.bundle import packed, place
 from training.score import FAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -78,17 +78,11 @@ def write(
             "metrics": {name: value for name, value in manifest.metrics.items() if name != FAR} | dict(metrics),
         }
     )
-    contents[MANIFEST_FILE] = (anew.model_dump_json(indent=1) + "\n").encode()
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "fresh"
-        fresh.mkdir(mode=0o755)
-        for name, raw in contents.items():
-            (fresh / name).write_bytes(raw)
-        digest = edge.load(fresh, prove=True).digest
-        replaced(folder, fresh, Path(scratch) / "old")
-    return digest
+    if manifest.card is not None:
+        del contents[manifest.card.file]
+    anew, text = card.attached(anew)
+    contents |= {card.FILE: text, MANIFEST_FILE: (anew.model_dump_json(indent=1) + "\n").encode()}
+    return place(folder, contents)
 
 
 def weighed(raw: bytes, weights: NDArray[np.float32]) -> bytes:

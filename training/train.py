@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import sys
 import time
 from dataclasses import dataclass, field, fields
@@ -11,10 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from service.contract.faults import ANOMALY, BEARING_FAULTS
+from service.contract.faults import ANOMALY, BEARING_FAULTS, HEALTHY
 from service.contract.manifest import AlarmSpec
 from training import anomaly, bundle, classifier, data, health, sketch
 from training.classifier import CLASSES, FAMILIES
+from training.evaluate.interval import Interval, share
 from training.features import Features
 from training.score import FAR
 
@@ -41,9 +44,25 @@ class Args:
     seed: int = field(default=0, metadata={"help": "of everything random; same seed and machine, same bytes"})
     workers: int = field(default=2, metadata={"help": "processes that make data", "result": False})
     golden: int = field(default=12, metadata={"help": "windows kept as golden vectors"})
+    commit: str = field(
+        default="unknown",
+        metadata={"help": "git commit of the sources, kept in manifest and model card", "absent": "unknown"},
+    )
     false_alarms: float = field(
         default=0.004, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
     )
+
+    def __post_init__(self) -> None:
+        """Raises ``ValueError`` for what nothing can be trained with."""
+        for name, least in (("windows", 1), ("epochs", 1), ("workers", 1), ("golden", 2), ("seed", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"--{name} {getattr(self, name)}: must be {least} at least")
+        if not 0.0 < self.false_alarms < 1.0:
+            raise ValueError(f"--false-alarms {self.false_alarms:g}: must be a share between 0 and 1, like 0.004")
+        if not re.fullmatch(r"unknown|[0-9a-f]{7,64}", self.commit):
+            raise ValueError(
+                f"--commit {self.commit[:80]!r}: must be a commit's hex digits, as git rev-parse HEAD prints"
+            )
 
 
 def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
@@ -115,6 +134,9 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
             "windows": str(len(whole)),
             "motors": str(len(np.unique(whole.motor))),
             "epochs": str(args.epochs),
+            "data_sha256": hashlib.sha256(
+                b"".join(np.ascontiguousarray(getattr(whole, one.name)).tobytes() for one in fields(whole))
+            ).hexdigest(),
             "torch": torch.__version__.split("+")[0],
             **arguments,
         },
@@ -166,15 +188,16 @@ def report(
         named = probability[:, column] > alarms[fault].open_at
         truth = table.severity[:, column]
         clear = truth >= DETECTABLE
-        recall = float(named[clear].mean()) if clear.any() else float("nan")
-        false = float(named[truth == 0.0].mean())
-        precision = float((truth[named] > 0.0).mean()) if named.any() else float("nan")
-        tell(f"{fault:14s} {alarms[fault].open_at:8.3f} {recall:8.3f} {precision:10.3f} {false:8.5f}")
-        metrics |= {
-            f"twin.{fault}.recall": recall,
-            f"twin.{fault}.precision": precision,
-            f"twin.{fault}.false_rate": false,
+        shares = {
+            "recall": by_motor(named, clear, table.motor),
+            "precision": by_motor(truth > 0.0, named, table.motor),
+            "false_rate": by_motor(named, truth == 0.0, table.motor),
         }
+        recall, precision, false = (shares[name].value for name in ("recall", "precision", "false_rate"))
+        tell(f"{fault:14s} {alarms[fault].open_at:8.3f} {recall:8.3f} {precision:10.3f} {false:8.5f}")
+        for name, found in shares.items():
+            key = f"twin.{fault}.{name}"
+            metrics |= {key: found.value, f"{key}.lo": found.lo, f"{key}.hi": found.hi}
     opens = np.array([alarms[fault].open_at for fault in CLASSES])
     healthy = table.healthy
     severe = table.severity.max(axis=1) >= DETECTABLE
@@ -188,7 +211,42 @@ def report(
     }
     for name in list(metrics)[-6:]:
         tell(f"{name:32s} {metrics[name]:.5f}")
+    metrics |= confusion(probability - opens, table)
     return {name: round(value, 6) for name, value in metrics.items() if np.isfinite(value)}
+
+
+def confusion(excess: NDArray[np.floating], table: Table) -> dict[str, float]:
+    """Of windows with one clear fault: share by the name farthest over its threshold, or ``healthy`` where none is."""
+    named = np.where(excess.max(axis=1) > 0.0, excess.argmax(axis=1), len(CLASSES))
+    single = (table.severity > 0.0).sum(axis=1) == 1
+    found: dict[str, float] = {}
+    for column, fault in enumerate(CLASSES):
+        rows = single & (table.severity[:, column] >= DETECTABLE)
+        for other, name in enumerate((*CLASSES, HEALTHY)):
+            if rows.any() and other != column:
+                found[f"twin.confusion.{fault}.{name}"] = float((named[rows] == other).mean())
+    return found
+
+
+def by_motor(hit: NDArray[np.bool_], among: NDArray[np.bool_], motor: NDArray[np.int64]) -> Interval:
+    """Share of ``hit`` rows ``(N,)`` among some, with the 95 % interval of a ratio over whole motors.
+
+    Windows of one motor are alike, so that each motor counts as one draw (Cochran, Sampling Techniques, 3rd ed.,
+    eq. 6.13, cluster sampling).
+    """
+    _, owner = np.unique(motor[among], return_inverse=True)
+    if owner.size == 0:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    count = np.bincount(owner)
+    hits = np.bincount(owner, weights=hit[among].astype(np.float64))
+    value = float(hits.sum() / count.sum())
+    spread = float(np.square(hits - value * count).sum() / max(len(count) - 1, 1))
+    half = 1.96 * float(np.sqrt(len(count) * spread)) / float(count.sum())
+    # With nobody hit, or everybody, the ratio shows no spread: the interval is Wilson's, over motors.
+    if value in {0.0, 1.0}:
+        alike = share(round(value * len(count)), len(count))
+        return Interval(value, alike.lo, alike.hi)
+    return Interval(value, max(0.0, value - half), min(1.0, value + half))
 
 
 def _predicted(network: classifier.Network, table: Table) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -40,6 +40,7 @@ def test_the_edge_accepts_what_training_wrote(trained: tuple[Path, list[str]]) -
         "vibration.onnx",
         "health.onnx",
         "golden.npz",
+        "MODEL_CARD.md",
     }
     assert sum(path.stat().st_size for path in folder.iterdir()) < bundle.LIMIT_BYTES
 

@@ -60,7 +60,7 @@ def arguments_of(manifest: Manifest) -> dict[str, Any]:
     for field in fields(Args):
         if not field.metadata.get("result", True):
             continue
-        text = manifest.training.get(f"argument.{field.name}")
+        text = manifest.training.get(f"argument.{field.name}", field.metadata.get("absent"))
         if text is None:
             raise ValueError(f"manifest: training.argument.{field.name} is absent; train it with this version")
         try:
