@@ -177,8 +177,9 @@ def test_a_peer_that_accepts_and_says_nothing_does_not_hang_the_service(edge: Ed
         assert edge.stop() == 0
 
 
+@pytest.mark.parametrize("stands_s", [0.0, pytest.param(600.0, marks=pytest.mark.soak)])
 def test_a_broker_that_stands_still_is_noticed_and_everything_arrives_when_it_goes_on(
-    edge: Edge, broker: Broker, watcher: Watcher, reading: Callable[..., Reading]
+    edge: Edge, broker: Broker, watcher: Watcher, reading: Callable[..., Reading], stands_s: float
 ) -> None:
     watcher.introduce("m1", interval_s=0.1)
     edge.set(MQTT_KEEPALIVE_S="5").start()
@@ -191,6 +192,11 @@ def test_a_broker_that_stands_still_is_noticed_and_everything_arrives_when_it_go
         status, told = edge.answer("/health/ready")
         assert (status, b'"degraded"' in told, b"broker was lost" in told) == (200, True, True), told
         assert edge.answer("/v1/motors/m1")[0] == 200
+        size, until_s = edge.metric("process_resident_memory_bytes"), time.monotonic() + stands_s
+        while time.monotonic() < until_s:
+            time.sleep(5.0)
+            assert edge.answer("/health/ready")[0] == 200
+        assert edge.metric("process_resident_memory_bytes") < 1.05 * size
     finally:
         broker._process.send_signal(signal.SIGCONT)
     wait_until(lambda: edge.metric("motortwin_mqtt_connected") == 1.0, "the session", 30.0)
