@@ -123,10 +123,15 @@ def started(folder: Path, edge: Edge, port: int, registry: str, public: Path) ->
 
 
 def test_a_push_redeploys_the_models_and_no_reading_is_lost(
-    tmp_path: Path, broker: Broker, running: list[subprocess.Popen[bytes]], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    broker: Broker,
+    running: list[subprocess.Popen[bytes]],
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     if os.environ.get("E2E_REDEPLOY") != "1":
         pytest.skip("a push to redeploy takes minutes; run `make e2e-redeploy`")
+    request.getfixturevalue("engine")
     key = Ed25519PrivateKey.generate()
     public = tmp_path / "release.pub"
     public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
