@@ -2,7 +2,7 @@
 
 import { ask } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
-import { at, faultWord, known } from "./words.js";
+import { at, faultWord, known, signalWord } from "./words.js";
 
 const UNDER_WAY = ["trial", "shadow", "soak"];
 const AGAIN_MS = 1500;
@@ -46,7 +46,7 @@ function drawDrift({ motors, score, ...rules }) {
   const highest = Object.entries(score).sort((a, b) => b[1] - a[1])[0];
   pairs(byId("drift"), [
     ...Object.entries(DRIFT_WORDS).filter(([status]) => motors[status]).map(([status, word]) => [word, `${motors[status]} motors`]),
-    ...(highest ? [["Highest score, found at 1", `${highest[1].toFixed(2)} (${highest[0].replaceAll("_", " ")})`]] : []),
+    ...(highest ? [["Highest score, found at 1", `${highest[1].toFixed(2)} (${signalWord(highest[0])})`]] : []),
     ...(known(rules.learning_blocks) ? [
       ["Learns a motor for", `${Math.round((rules.learning_blocks * rules.block_s) / 3600)} h of readings`],
       ["False findings", `at most one in ${Math.round(rules.false_alarm_h / 8766)} years of a motor`],
@@ -68,13 +68,14 @@ function drawCandidate({ name, version, release, digest, phase, reason, ...seen 
   ]);
 }
 
+// Ends of intervals and confusions stand in the bundle's model card: here they would bury the rest.
 function metricsTable(metrics) {
   const faults = new Map();
   const rest = [];
   for (const [name, value] of Object.entries(metrics)) {
     const found = /^twin\.(\w+)\.(recall|precision|false_rate)$/.exec(name);
     if (found) faults.set(found[1], { ...faults.get(found[1]), [found[2]]: value });
-    else rest.push([METRIC_WORDS[name] ?? words(name), known(METRIC_WORDS[name]) ? share(value, 1) : String(value)]);
+    else if (!/\.(lo|hi)$|\.confusion\./.test(name)) rest.push([METRIC_WORDS[name] ?? words(name), known(METRIC_WORDS[name]) ? share(value, 1) : String(value)]);
   }
   byId("metrics").replaceChildren(...[...faults].map(([fault, row]) => {
     const line = make("tr");

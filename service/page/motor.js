@@ -5,7 +5,7 @@ import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
   STATE_WORDS, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
-  noteWord, percent, remaining, stateOf,
+  noteWord, percent, remaining, stateOf, signalWord
 } from "./words.js";
 
 const REFRESH_MS = 4000;
@@ -142,7 +142,7 @@ function drawHead() {
     ["Last seen", motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–"],
     ["Id", motor.clock === "simulated" ? `${motor.motor}, simulated clock` : motor.motor],
   ]);
-  const named = (signals) => signals.map((name) => name.replaceAll("_", " ")).join(", ");
+  const named = (signals) => signals.map(signalWord).join(", ");
   const remarks = [];
   if (health.missing?.length) remarks.push(`Not measured: ${named(health.missing)}.`);
   if (health.flat?.length) remarks.push(`Stands still and is left out: ${named(health.flat)}; check the sensor and its cable.`);

@@ -145,3 +145,15 @@ export function filterInWords(filter) {
   }
   return words;
 }
+
+const SIGNAL_WORDS = {
+  speed_rpm: "speed", current_a: "current", load: "load", winding_c: "winding temperature",
+  housing_c: "housing temperature", ambient_c: "ambient temperature", accel_m_s2: "vibration",
+};
+
+// A signal's name in a message, for people: "accel_m_s2.x" is the vibration on axis x.
+export function signalWord(name) {
+  const [signal, axis] = name.split(".");
+  const word = SIGNAL_WORDS[signal] ?? name.replaceAll("_", " ");
+  return axis ? `${word} on axis ${axis}` : word;
+}
