@@ -42,6 +42,8 @@ wear         the twin's wear against bearings run to failure
 report       both as a page
 console/     one file per command of ``python -m simulator``
 recording    readers of published recordings of real machines
+unit         units of acceleration in files
+suspicion    what speaks against a recording: another unit, a dead channel, too low a rate
 replay       recordings as the same messages, at a rate the bundle takes
 playback     recordings into MQTT
 verdict      alerts against the truth

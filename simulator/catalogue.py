@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -143,8 +144,12 @@ def usual_bearing(power_w: float) -> BearingGeometry:
 
 
 def bearing(name: str) -> BearingGeometry:
-    """A bearing of the contract's catalogue; ``OutOfRangeError`` lists the known ones."""
+    """A bearing of the contract's catalogue; ``OutOfRangeError`` names the nearest and lists the known ones."""
     try:
         return CATALOGUE[name]
     except KeyError:
-        raise OutOfRangeError(f"bearing {name!r}: unknown; known are {', '.join(CATALOGUE)}") from None
+        # A maker's designation holds more than the catalogue's name of it: SKF 6205-2RS.
+        within = [known for known in CATALOGUE if known.lower() in name.lower()]
+        near = max(within, key=len) if within else next(iter(get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)), "")
+        meant = f"; did you mean {near}?" if near else ";"
+        raise OutOfRangeError(f"bearing {name[:64]!r}: unknown{meant} known are {', '.join(CATALOGUE)}") from None

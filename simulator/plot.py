@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from service.contract.bearing import BearingGeometry
+    from simulator.unit import Unit
 
 FORMATS = (".png", ".svg", ".pdf", ".html")
 RECORDINGS = (".mat", ".npz", ".csv")
@@ -88,11 +89,12 @@ def of_recording(
     channel: str | None = None,
     fs_hz: float | None = None,
     speed_rpm: float | None = None,
+    unit: Unit | None = None,
     power_w: float = 1500.0,
     window: int = 8192,
 ) -> Picture:
     """A recording's first window and its course; raises ``RecordingError``."""
-    recording = read(source, fs_hz=fs_hz, speed_rpm=speed_rpm)
+    recording = read(source, fs_hz=fs_hz, speed_rpm=speed_rpm, unit=unit)
     axes = chosen(recording, channel)
     if not axes or recording.fs_hz is None:
         raise RecordingError(f"{source}: no acceleration to draw")

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 import tarfile
+import warnings
 import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,14 +22,18 @@ import numpy as np
 
 from service.contract.messages import Axis
 from service.contract.signals import OPERATING
+from simulator.unit import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-G_M_S2 = 9.80665
-"""Standard gravity, m/s^2 (CODATA)."""
+    from simulator.unit import Unit
+
+MAX_RPM = 60_000.0
+"""The highest speed that a nameplate takes."""
+MAX_SPAN_S = 1e9
 
 MAX_BYTES = 1 << 30
 ARCHIVES = (".tar", ".tar.xz", ".tar.gz", ".tar.bz2", ".tgz", ".zip")
@@ -57,8 +63,9 @@ class Recording:
         fs_hz: sampling rate; None where neither the file nor its manifest says it.
         speed_rpm: shaft speed, None where unknown.
         step_s: time between snapshots; None for one continuous piece.
-        scalars: slow signals by message field, one value per sample (CSV with acceleration) or per row.
+        scalars: slow signals by message field, one value per sample, per snapshot or per row.
         ts_s: times of the rows of a CSV without acceleration.
+        unit: what the file's numbers were taken to be in.
     """
 
     name: str
@@ -68,21 +75,29 @@ class Recording:
     step_s: float | None = None
     scalars: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     ts_s: NDArray[np.float64] | None = None
+    unit: Unit = "m/s2"
 
 
-def read(source: str, *, fs_hz: float | None = None, speed_rpm: float | None = None) -> Recording:
+def read(
+    source: str, *, fs_hz: float | None = None, speed_rpm: float | None = None, unit: Unit | None = None
+) -> Recording:
     """A recording by path or ``archive:member``.
 
-    ``fs_hz`` and ``speed_rpm`` overrule what the file and a ``MANIFEST.csv`` beside it say. Raises ``RecordingError``.
+    ``fs_hz`` and ``speed_rpm`` overrule what the file and a ``MANIFEST.csv`` beside it say, ``unit`` what is usual in
+    the file's format. Raises ``RecordingError``.
     """
     path, member, raw = _bytes(source)
     name = Path(member or path).name
     suffix = Path(name).suffix.lower()
-    reader = _READERS.get(suffix)
-    if reader is None:
+    if suffix not in _READERS:
         raise RecordingError(f"{source}: unknown kind {suffix!r}; known are {', '.join(_READERS)}")
+    if not raw:
+        raise RecordingError(f"{source}: the file is empty; copy or record it again")
+    reader, usual = _READERS[suffix]
     try:
-        recording = reader(name, raw)
+        # Numbers beyond float32 become infinite, which is refused below in words.
+        with np.errstate(over="ignore"):
+            recording = _in_m_s2(reader(name, raw), unit or usual)
     except RecordingError as error:
         raise RecordingError(f"{source}: {error}") from None
     except ImportError as error:
@@ -96,11 +111,21 @@ def read(source: str, *, fs_hz: float | None = None, speed_rpm: float | None = N
     told = _manifest(path, member)
     recording = replace(
         recording,
-        fs_hz=fs_hz or recording.fs_hz or told.get("fs_hz") or _rate_in(source),
-        speed_rpm=speed_rpm or recording.speed_rpm or told.get("rpm"),
+        fs_hz=fs_hz or _known(recording.fs_hz) or told.get("fs_hz") or _rate_in(source),
+        speed_rpm=speed_rpm or _known(recording.speed_rpm) or told.get("rpm"),
     )
     _checked(source, recording)
     return recording
+
+
+def _in_m_s2(recording: Recording, unit: Unit) -> Recording:
+    factor = np.float32(UNITS[unit])
+    return replace(recording, channels={k: samples * factor for k, samples in recording.channels.items()}, unit=unit)
+
+
+def _known(value: float | None) -> float | None:
+    """What a file says, unless it is no number above 0."""
+    return value if value is not None and math.isfinite(value) and value > 0.0 else None
 
 
 def _bytes(source: str) -> tuple[Path, str | None, bytes]:
@@ -179,10 +204,17 @@ def _checked(source: str, recording: Recording) -> None:
     for name, samples in recording.channels.items():
         if samples.size == 0:
             raise RecordingError(f"{source}: channel {name} is empty")
-        if not np.isfinite(samples).all():
-            raise RecordingError(f"{source}: channel {name} holds NaN or infinity")
+        finite = np.isfinite(samples)
+        if not finite.all():
+            gone = f"{int(np.argmin(finite))}, {samples.size - int(finite.sum())} in all"
+            raise RecordingError(f"{source}: channel {name} holds NaN or infinity (sample {gone}); cut that part out")
     if recording.channels and recording.fs_hz is None:
         raise RecordingError(f"{source}: the file does not say its sampling rate; give --fs-hz")
+    if recording.speed_rpm is not None and recording.speed_rpm > MAX_RPM:
+        raise RecordingError(f"{source}: {recording.speed_rpm:g} 1/min is no motor's speed; give --speed-rpm")
+    times = recording.ts_s
+    if times is not None and not (np.abs(times - times[0]) < MAX_SPAN_S).all():
+        raise RecordingError(f"{source}: ts_s holds NaN or spans more than {MAX_SPAN_S:g} s; give seconds")
 
 
 def _mat(name: str, raw: bytes) -> Recording:
@@ -198,7 +230,7 @@ def _cwru(name: str, body: Mapping[str, Any]) -> Recording:
     for key, value in body.items():
         match = re.fullmatch(r"X?\d*_?(DE|FE|BA)_time", key)
         if match and match[1] not in channels:
-            channels[match[1]] = _row(np.asarray(value)) * np.float32(G_M_S2)
+            channels[match[1]] = _row(np.asarray(value))
     if not channels:
         keys = ", ".join(key for key in body if not key.startswith("__"))
         raise RecordingError(
@@ -218,7 +250,7 @@ def _mfpt(name: str, body: Mapping[str, Any]) -> Recording:
     rate = float(np.ravel(struct["rate"])[0]) if "rate" in known and np.size(struct["rate"]) else None
     return Recording(
         name,
-        {"x": _row(np.asarray(struct["gs"])) * np.float32(G_M_S2)},
+        {"x": _row(np.asarray(struct["gs"]))},
         fs_hz=float(np.ravel(struct["sr"])[0]),
         speed_rpm=None if rate is None else 60.0 * rate,
     )
@@ -239,10 +271,9 @@ def _femto(name: str, raw: bytes) -> Recording:
     if acc.ndim != 3 or acc.shape[2] != 2:
         raise RecordingError(f"acc_milli_g has shape {acc.shape}, not (snapshots, samples, 2)")
     condition = re.search(r"[Bb]earing(\d)_", name)
-    scale = np.float32(G_M_S2 / 1000.0)
     return Recording(
         name,
-        {axis: acc[:, :, column].astype(np.float32) * scale for column, axis in enumerate(("x", "y"))},
+        {axis: acc[:, :, column].astype(np.float32) for column, axis in enumerate(("x", "y"))},
         fs_hz=FEMTO_FS_HZ,
         speed_rpm=FEMTO_RPM.get(condition[1]) if condition else None,
         step_s=FEMTO_STEP_S,
@@ -256,10 +287,14 @@ def _csv(name: str, raw: bytes) -> Recording:
     delimiter = ";" if first.count(";") > first.count(",") else ","
     header = [column.strip().strip('"') for column in first.split(delimiter)]
     try:
-        table = np.loadtxt(io.StringIO(rest), delimiter=delimiter, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a table without rows, which is said below
+            table = np.loadtxt(io.StringIO(rest), delimiter=delimiter, ndmin=2)
     except ValueError as error:
         raise RecordingError(f"not a table of numbers: {_line(error)}") from None
-    if table.size == 0 or table.shape[1] != len(header):
+    if table.size == 0:
+        raise RecordingError("the file has no rows below its header")
+    if table.shape[1] != len(header):
         raise RecordingError(f"the header names {len(header)} columns, the rows have {table.shape[1]}")
     return _columns(name, dict(zip(header, table.T, strict=True)))
 
@@ -306,9 +341,10 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:160]
 
 
-_READERS: dict[str, Callable[[str, bytes], Recording]] = {
-    ".mat": _mat,
-    ".npz": _femto,
-    ".csv": _csv,
-    ".parquet": _parquet,
+_READERS: dict[str, tuple[Callable[[str, bytes], Recording], Unit]] = {
+    ".mat": (_mat, "g"),
+    ".npz": (_femto, "mg"),
+    ".csv": (_csv, "m/s2"),
+    ".parquet": (_parquet, "m/s2"),
 }
+"""How a kind of file is read, its numbers as they stand, and what they are in unless somebody says otherwise."""

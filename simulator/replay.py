@@ -8,7 +8,7 @@ The sampling rates the edge accepts come from the bundle's manifest where one li
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -88,13 +88,12 @@ def resampled(recording: Recording, to_hz: float) -> Recording:
         name: np.asarray(resample_poly(samples, up, down, axis=1), dtype=np.float32)
         for name, samples in recording.channels.items()
     }
-    # Slow signals need no filter: the value nearest in time.
+    # Slow signals need no filter: the value nearest in time. One a snapshot stays one a snapshot.
+    before = next(iter(recording.channels.values())).shape[1]
     count = next(iter(channels.values())).shape[1]
-    scalars = {
-        name: values[np.minimum(np.arange(count) * down // up, len(values) - 1)]
-        for name, values in recording.scalars.items()
-    }
-    return Recording(recording.name, channels, to_hz, recording.speed_rpm, recording.step_s, scalars, recording.ts_s)
+    nearest = np.minimum(np.arange(count) * down // up, before - 1)
+    scalars = {name: values[nearest] if len(values) == before else values for name, values in recording.scalars.items()}
+    return replace(recording, channels=channels, fs_hz=to_hz, scalars=scalars)
 
 
 def chosen(recording: Recording, channel: str | None) -> dict[Axis, NDArray[np.float32]]:
@@ -148,7 +147,10 @@ def readings(
         at_s = snapshot * (recording.step_s or 0.0)
         for first in range(0, length - size + 1, size):
             piece = slice(first, first + size)
-            slow: dict[str, Any] = {name: _mean(values[piece]) for name, values in recording.scalars.items()}
+            slow: dict[str, Any] = {
+                name: _mean(values[piece] if len(values) == length else values[snapshot : snapshot + 1])
+                for name, values in recording.scalars.items()
+            }
             slow.setdefault("speed_rpm", recording.speed_rpm)
             yield Reading(
                 motor=motor,

@@ -11,7 +11,9 @@ from pathlib import Path
 from service import bundle
 from service.errors import BundleError
 from simulator.catalogue import bearing
+from simulator.console import number
 from simulator.recording import RecordingError
+from simulator.unit import UNITS
 from training import bundle as written
 from training import card, commission, score, sketch
 from training.train import Args, train
@@ -22,7 +24,7 @@ _OWN = {"evaluate": "training.evaluate.__main__", "gan": "training.gan.command",
 
 
 def main(argv: list[str]) -> int:
-    """Runs one command; 0 when it did what it says, 1 with one line that explains when not."""
+    """Runs one command; 0 when it did what it says, 2 with one line that explains when not."""
     # These bring their own arguments, and drawing and fitting libraries that the others need not wait for.
     module = _OWN.get(argv[0]) if argv else None
     if module is not None:
@@ -37,7 +39,7 @@ def main(argv: list[str]) -> int:
         return int(options.run(options))
     except (BundleError, RecordingError, ValueError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
-        return 1
+        return 2
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -67,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--geometry", help="the bearing's name in the catalogue, like 6309")
     own.add_argument("--channel", help="publisher's channel, like DE or FE")
-    own.add_argument("--speed-rpm", type=float, help="where the files do not say it")
-    own.add_argument("--fs-hz", type=float, help="where the files do not say it")
+    _unsaid(own)
     own.add_argument("--models", type=Path, default=MODELS, help="bundle to start from")
     own.add_argument("--first", type=float, default=1.0, help="use only this share of each recording, from its start")
     own.add_argument("--sure", action="store_true", help="the machine is sound, whatever the shipped models think")
@@ -77,14 +78,15 @@ def _parser() -> argparse.ArgumentParser:
     judging = commands.add_parser(
         "score",
         help="a recording through the shipped bundle",
-        description="Runs recordings (.mat of Case Western or MFPT, .npz of FEMTO, CSV; archive.tar.xz:member too) "
-        "through the bundle and the edge's own core, one line each.",
+        description="Runs recordings (.mat of Case Western or MFPT, .npz of FEMTO, .csv, .parquet; "
+        "archive.tar.xz:member too) through the bundle and the edge's own core, one line each. A file that cannot be "
+        "judged is one line on stderr and status 2; the others are judged all the same. Example: "
+        "python -m training score monday.csv --bearing 6309 --speed-rpm 1480 --fs-hz 12800 --json",
     )
     judging.add_argument("files", nargs="+", metavar="FILE")
     judging.add_argument("--bearing", help="name from the catalogue, like 6205; without it no bearing fault is named")
     judging.add_argument("--channel", help="publisher's channel, like DE or FE; default the drive end")
-    judging.add_argument("--speed-rpm", type=float, help="where the file does not say it")
-    judging.add_argument("--fs-hz", type=float, help="where the file does not say it")
+    _unsaid(judging)
     judging.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
     judging.add_argument("--json", action="store_true", help="one JSON object a line")
     judging.set_defaults(run=_score)
@@ -115,6 +117,15 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _unsaid(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    """What a recording may not say of itself."""
+    parser.add_argument("--speed-rpm", type=number.positive, help="shaft speed, where the file does not say it")
+    parser.add_argument("--fs-hz", type=number.positive, help="sampling rate, where the file does not say it")
+    parser.add_argument(
+        "--unit", choices=UNITS, help="of the file's numbers; else g in .mat, mg in .npz, m/s2 in tables"
+    )
+
+
 def _train(options: argparse.Namespace) -> int:
     if options.data:
         return _commission(options)
@@ -130,6 +141,7 @@ def _commission(options: argparse.Namespace) -> int:
             geometry=options.geometry,
             speed_rpm=options.speed_rpm,
             fs_hz=options.fs_hz,
+            unit=options.unit,
             channel=options.channel,
             models=options.models,
             out=COMMISSIONED if options.out == Args().out else options.out,
@@ -167,16 +179,16 @@ def _score(options: argparse.Namespace) -> int:
                 channel=options.channel,
                 speed_rpm=options.speed_rpm,
                 fs_hz=options.fs_hz,
+                unit=options.unit,
             )
         except RecordingError as error:
             print(f"training: {error}", file=sys.stderr)
             failed += 1
             continue
         print(verdict.to_json() if options.json else verdict.to_text(), flush=True)
-        if geometry is not None and not verdict.speed_known:
-            warning = "no shaft speed is known, so no bearing fault is named; give --speed-rpm"
-            print(f"training: {source}: {warning}", file=sys.stderr)
-    return 1 if failed else 0
+        for doubt in verdict.doubts:
+            print(f"training: {source}: {doubt}", file=sys.stderr)
+    return 2 if failed else 0
 
 
 if __name__ == "__main__":

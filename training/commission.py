@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from service.bundle import Bundle
     from service.contract.manifest import AlarmSpec
+    from simulator.unit import Unit
 
 WARM_UP, FIT, CALIBRATE = 0.05, 0.45, 0.75
 """Shares of a recording's time at which its parts end; the rest is for the report."""
@@ -62,6 +63,7 @@ class Args:
         geometry: the bearing's name in the catalogue, None where it is not known.
         speed_rpm: where the files do not say it.
         fs_hz: where the files do not say it.
+        unit: what the files' numbers are in, where it is not what their format usually has.
         channel: publisher's channel.
         models: the bundle to start from.
         out: folder of the new bundle.
@@ -80,6 +82,7 @@ class Args:
     false_alarms: float
     first: float = 1.0
     sure: bool = False
+    unit: Unit | None = None
 
     def __post_init__(self) -> None:
         """Raises ``ValueError`` for shares outside 0..1."""
@@ -121,7 +124,7 @@ def commission(args: Args, tell: Callable[[str], None]) -> str:
     models = edge.load(args.models)
     heard = []
     for source in args.data:
-        for whole in _heard(source, args, models):
+        for whole in _heard(source, args, models, tell):
             piece = whole.part(0.0, args.first)
             tell(f"{piece.source}: {len(piece.anomaly)} readings, shipped anomaly {np.median(piece.anomaly):.2f}")
             if not args.sure:
@@ -146,7 +149,7 @@ def commission(args: Args, tell: Callable[[str], None]) -> str:
     return digest
 
 
-def _heard(source: str, args: Args, models: Bundle) -> Iterator[Heard]:
+def _heard(source: str, args: Args, models: Bundle, tell: Callable[[str], None]) -> Iterator[Heard]:
     if Path(source).suffix == ".db":
         yield from _history(source, models)
         return
@@ -157,7 +160,10 @@ def _heard(source: str, args: Args, models: Bundle) -> Iterator[Heard]:
         channel=args.channel,
         speed_rpm=args.speed_rpm,
         fs_hz=args.fs_hz,
+        unit=args.unit,
     )
+    if told.doubt:
+        tell(f"{source}: {told.doubt}")
     if args.geometry and not told.speed_known:
         raise RecordingError(f"{source}: no shaft speed is known; give --speed-rpm")
     found = scored(models, told.birth, told.readings)

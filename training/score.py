@@ -12,11 +12,14 @@ import numpy as np
 from service import monitor
 from service.contract.faults import HEALTHY
 from service.evidence import pooled
+from simulator.recording import RecordingError
 from training.stream import MOTOR, START_TS_S, stream
 
 if TYPE_CHECKING:
     from service.bundle import Bundle
     from service.contract.bearing import BearingGeometry
+    from simulator.unit import Unit
+    from training.stream import Stream
 
 UNKNOWN = "unknown"
 """The diagnosis of what is surely not healthy and no taught fault explains."""
@@ -43,6 +46,7 @@ class Verdict:
         diagnosis: the fault whose pooled log odds are farthest over its threshold's; ``unknown`` where none is over,
             yet the anomaly is, or where the anomaly lies beyond what the bundle's faults explain (``FAR``); else
             ``healthy``.
+        doubts: what the caller should look at, a line each.
     """
 
     file: str
@@ -54,6 +58,7 @@ class Verdict:
     severity: float
     speed_known: bool
     diagnosis: str
+    doubts: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         """One line."""
@@ -68,6 +73,7 @@ class Verdict:
                 "severity": round(self.severity, 4),
                 "readings": self.readings,
                 "speed_known": self.speed_known,
+                "doubts": list(self.doubts),
             }
         )
 
@@ -89,6 +95,7 @@ def score(
     channel: str | None = None,
     speed_rpm: float | None = None,
     fs_hz: float | None = None,
+    unit: Unit | None = None,
 ) -> Verdict:
     """Judges one recording, window by window, as the edge would.
 
@@ -99,11 +106,12 @@ def score(
         channel: publisher's channel name; default the drive end.
         speed_rpm: shaft speed where the file does not say it.
         fs_hz: sampling rate where the file does not say it.
+        unit: what the file's numbers are in, where it is not what the format usually has.
 
     Raises:
         RecordingError: the file cannot be used; one line with the remedy.
     """
-    told = stream(source, models, bearing=bearing, channel=channel, speed_rpm=speed_rpm, fs_hz=fs_hz)
+    told = stream(source, models, bearing=bearing, channel=channel, speed_rpm=speed_rpm, fs_hz=fs_hz, unit=unit)
     result = monitor.step(
         monitor.FleetState({}),
         told.readings,
@@ -112,24 +120,41 @@ def score(
         now_ts_s=START_TS_S,
         policy=_POLICY,
     )
-    return _verdict(source, result, models, speed_known=told.speed_known)
+    if not any(health.anomaly is not None for health in result.health):
+        why = next((failure.error for failure in result.failures), "it holds none, or it stands still")
+        raise RecordingError(f"{source}: no vibration could be judged: {why}")
+    doubts = [told.doubt] if told.doubt else []
+    if bearing is not None and not told.speed_known:
+        doubts.append("no shaft speed is known, so no bearing fault is named; give --speed-rpm")
+    return _verdict(source, result, models, told, tuple(doubts))
 
 
-def _verdict(source: str, result: monitor.StepResult, models: Bundle, *, speed_known: bool) -> Verdict:
+def _verdict(source: str, result: monitor.StepResult, models: Bundle, told: Stream, doubts: tuple[str, ...]) -> Verdict:
     judged = [health for health in result.health if health.anomaly is not None]
     opened = tuple(dict.fromkeys(alert.condition for alert in result.alerts if alert.state == "open"))
     classes = models.manifest.classes
     by_window = np.array([[health.probabilities[fault] for fault in classes] for health in judged])
-    whole = pooled(by_window) if judged else np.zeros(len(classes))
+    whole = pooled(by_window)
     probabilities = {str(fault): float(value) for fault, value in zip(classes, whole, strict=True)}
-    anomaly = float(np.mean([health.anomaly for health in judged])) if judged else 0.0
+    anomaly = float(np.mean([health.anomaly for health in judged]))
     excess = {name: _odds(value) - _odds(models.manifest.alarms[name].open_at) for name, value in probabilities.items()}
     leading = max(excess, key=lambda name: excess[name])
     explained = anomaly <= models.manifest.metrics.get(FAR, math.inf)
     diagnosis = leading if excess[leading] > 0.0 and explained else UNKNOWN if anomaly > 1.0 else HEALTHY
-    severity = float(np.mean([health.severity or 0.0 for health in judged])) if judged else 0.0
+    severity = float(np.mean([health.severity or 0.0 for health in judged]))
     alarm = bool(opened) or diagnosis != HEALTHY
-    return Verdict(source, len(judged), alarm, opened, anomaly, probabilities, severity, speed_known, diagnosis)
+    return Verdict(
+        file=source,
+        readings=len(judged),
+        alarm=alarm,
+        alerts=opened,
+        anomaly=anomaly,
+        probabilities=probabilities,
+        severity=severity,
+        speed_known=told.speed_known,
+        diagnosis=diagnosis,
+        doubts=doubts,
+    )
 
 
 def _odds(probability: float) -> float:

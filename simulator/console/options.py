@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import signal
 import threading
 from contextlib import contextmanager
@@ -15,7 +14,9 @@ from service.contract import topics
 from service.contract.bearing import BearingGeometry
 from service.contract.messages import MAX_SAMPLES
 from simulator import catalogue
+from simulator.console import number
 from simulator.publish import DEFAULT_URL, URL_VARIABLE
+from simulator.unit import UNITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,49 +53,28 @@ def recorded(parser: argparse.ArgumentParser) -> None:
         "--bearing", type=bearing, help="a name that 'list' shows, or ELEMENTS,ELEMENT_MM,PITCH_MM[,DEG]"
     )
     parser.add_argument("--channel", help="publisher's channel, for example DE or FE; default DE, else all axes")
-    parser.add_argument("--fs-hz", type=positive, metavar="HZ", help="sampling rate, where the file does not say it")
-    parser.add_argument("--speed-rpm", type=positive, metavar="RPM", help="shaft speed, where the file does not say it")
-
-
-def rate(text: str) -> float:
-    """A number above 0, or inf."""
-    try:
-        value = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
-    if not value > 0.0:
-        raise argparse.ArgumentTypeError(f"{text} must be above 0")
-    return value
-
-
-def positive(text: str) -> float:
-    """A finite number above 0."""
-    value = rate(text)
-    if math.isinf(value):
-        raise argparse.ArgumentTypeError(f"{text} must be finite")
-    return value
+    parser.add_argument(
+        "--fs-hz", type=number.positive, metavar="HZ", help="sampling rate, where the file does not say it"
+    )
+    parser.add_argument(
+        "--speed-rpm", type=number.positive, metavar="RPM", help="shaft speed, where the file does not say it"
+    )
+    parser.add_argument("--unit", choices=UNITS, help="of the file's numbers; default g in .mat, mg in .npz, else m/s2")
 
 
 def samples(text: str) -> int:
     """A number of samples that one reading may carry."""
-    return whole(text, 1, MAX_SAMPLES)
+    return number.whole(text, 1, MAX_SAMPLES)
 
 
 def count(text: str) -> int:
     """A whole number from 1."""
-    return whole(text, 1, 100_000_000)
+    return number.whole(text, 1, 100_000_000)
 
 
 def seed(text: str) -> int:
     """A seed."""
-    return whole(text, 0, 2**32 - 1)
-
-
-def whole(text: str, low: int, high: int) -> int:
-    """A whole number in a range."""
-    if not text.isdecimal() or not low <= int(text) <= high:
-        raise argparse.ArgumentTypeError(f"{text} must be a whole number within {low}..{high}")
-    return int(text)
+    return number.whole(text, 0, 2**32 - 1)
 
 
 def motor_id(text: str) -> str:

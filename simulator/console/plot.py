@@ -39,6 +39,7 @@ def _plot(chosen: argparse.Namespace) -> int:
                 channel=chosen.channel,
                 fs_hz=chosen.fs_hz,
                 speed_rpm=chosen.speed_rpm,
+                unit=chosen.unit,
             )
         else:
             picture = plot.of_scenario(chosen.source, chosen.motor, chosen.at_h)

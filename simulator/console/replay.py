@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import uuid
 from typing import TYPE_CHECKING
 
-from simulator.console import options
+from simulator.console import number, options
 from simulator.playback import play
 from simulator.publish import Broker, Link
 from simulator.recording import read
 from simulator.replay import Demand, demand, resampled, target_fs_hz
+from simulator.suspicion import examined
 
 if TYPE_CHECKING:
     import argparse
 
 DETAILS = """\
-Plays a recording of a real machine through the same messages: Case Western and MFPT .mat, FEMTO .npz, CSV whose header
-names message fields (accel_m_s2.x, speed_rpm, ...). A rate that the bundle does not take is resampled, with anti-alias.
+Plays a recording of a real machine through the same messages: Case Western and MFPT .mat, FEMTO .npz, CSV or Parquet
+with columns named like message fields (accel_m_s2.x, speed_rpm, ...). A rate that the bundle does not take is
+resampled, with anti-alias. Numbers that look like another unit's are refused until --unit says which.
 A MANIFEST.csv beside the recordings (columns file, fs_hz, rpm) fills in what the file does not say.
 """
 
@@ -24,19 +27,19 @@ A MANIFEST.csv beside the recordings (columns file, fs_hz, rpm) fills in what th
 def declare(commands: options.Commands) -> None:
     """Adds the command."""
     parser = options.command(commands, "replay", "play a recording", DETAILS)
-    parser.add_argument("recording", help="a .mat, .npz or .csv file, or ARCHIVE.tar.xz:member")
+    parser.add_argument("recording", help="a .mat, .npz, .csv or .parquet file, or ARCHIVE.tar.xz:member")
     parser.add_argument("--motor", required=True, metavar="ID", type=options.motor_id, help="motor id to publish as")
     parser.add_argument(
-        "--rate", type=options.rate, help="readings per second; default as recorded, inf without waiting"
+        "--rate", type=number.rate, help="readings per second; default as recorded, inf without waiting"
     )
     options.recorded(parser)
     parser.add_argument(
-        "--target-fs-hz", type=options.positive, metavar="HZ", help="resample to this; default as needed"
+        "--target-fs-hz", type=number.positive, metavar="HZ", help="resample to this; default as needed"
     )
     parser.add_argument("--window", type=options.samples, help="samples per reading; default the bundle's")
-    parser.add_argument("--rated-power-w", type=options.positive, default=1500.0, metavar="W", help="nameplate (1500)")
+    parser.add_argument("--rated-power-w", type=number.positive, default=1500.0, metavar="W", help="nameplate (1500)")
     parser.add_argument(
-        "--rated-speed-rpm", type=options.positive, metavar="RPM", help="nameplate; default the recorded speed"
+        "--rated-speed-rpm", type=number.positive, metavar="RPM", help="nameplate; default the recorded speed"
     )
     options.transport(parser)
     parser.set_defaults(command=_replay)
@@ -44,7 +47,11 @@ def declare(commands: options.Commands) -> None:
 
 def _replay(chosen: argparse.Namespace) -> int:
     needs = Demand() if chosen.target_fs_hz and chosen.window else demand()
-    recording = read(chosen.recording, fs_hz=chosen.fs_hz, speed_rpm=chosen.speed_rpm)
+    recording = read(chosen.recording, fs_hz=chosen.fs_hz, speed_rpm=chosen.speed_rpm, unit=chosen.unit)
+    accepted_hz = None if chosen.target_fs_hz else needs.fs_hz
+    doubt = examined(recording, chosen.channel, accepted_hz=accepted_hz, told=chosen.unit is not None)
+    if doubt:
+        print(f"simulator: {recording.name}: {doubt}", file=sys.stderr)
     if recording.fs_hz is not None:
         to_hz = chosen.target_fs_hz or target_fs_hz(recording.fs_hz, needs.fs_hz)
         if to_hz != recording.fs_hz:

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from simulator import scenario
-from simulator.console import options
+from simulator.console import number, options
 from simulator.fleet import Fleet
 from simulator.publish import Broker, Link, publish
 
@@ -26,9 +26,9 @@ def declare(commands: options.Commands) -> None:
     parser.add_argument("scenario", help="a TOML file, or the name of one that 'list' shows")
     pace = parser.add_mutually_exclusive_group()
     pace.add_argument(
-        "--speedup", type=options.rate, help="simulated seconds per second; default 1, inf as fast as it goes"
+        "--speedup", type=number.rate, help="simulated seconds per second; default 1, inf as fast as it goes"
     )
-    pace.add_argument("--rate", type=options.rate, help="readings per second and motor, instead of --speedup")
+    pace.add_argument("--rate", type=number.rate, help="readings per second and motor, instead of --speedup")
     parser.add_argument("--seed", type=options.seed, help="instead of the scenario's")
     options.transport(parser)
     parser.set_defaults(command=_run)

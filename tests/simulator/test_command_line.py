@@ -46,6 +46,20 @@ def test_a_mistake_is_one_line_and_exit_2(arguments: list[str], says: str, capsy
     assert err.count("\n") == 1
 
 
+def test_replay_refuses_another_units_numbers_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "in_g.csv"
+    np.savetxt(path, np.random.default_rng(0).normal(0.0, 0.05, 5000), header="x", comments="", fmt="%.5f")
+    # nothing listens there: a connection would be tried for long
+    arguments = ["replay", str(path), "--motor", "a", "--fs-hz", "12000", "--mqtt", "mqtt://127.0.0.1:9"]
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert "in_g.csv: wrong unit? the numbers read as m/s2 make 0.0498 m/s^2 RMS" in err
+    assert "looks like g; say which with --unit m/s2|g|mg" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     "arguments", [["run", "demo", "--speedup", "-1"], ["replay", "x.mat", "--motor", "a/b"], ["replay", "x.mat"]]
 )

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from simulator.recording import G_M_S2, RecordingError, read
+from simulator.recording import RecordingError, read
+from simulator.unit import G_M_S2
 
 
 def test_case_western_files_are_found_whatever_their_prefix(cwru_file: Path) -> None:
@@ -83,7 +84,7 @@ def test_a_recording_may_lie_in_an_archive(kind: str, cwru_file: Path, tmp_path:
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("a.mat", b"", "damaged or not a .mat file"),
+        ("a.mat", b"", "the file is empty"),
         ("a.mat", b"MATLAB 5.0 MAT-file" + b"\x00" * 300, "damaged or not a .mat file|holds no"),
         ("a.npz", b"PK\x03\x04rubbish", "damaged or not a .npz file"),
         ("a.csv", b"accel_m_s2.x\n1\nx\n", "not a table of numbers"),

@@ -53,6 +53,18 @@ def test_every_piece_passes_the_decoder_in_both_encodings(femto_file: Path) -> N
         assert decode_reading(encode_cbor(piece)).fs_hz == 25_600.0
 
 
+def test_a_table_of_snapshots_has_one_slow_value_each_at_any_rate(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    snapshots = np.random.default_rng(0).normal(size=(3, 8192)).tolist()
+    columns = {"accel_m_s2.x": snapshots, "ts_s": [0.0, 60.0, 120.0], "speed_rpm": [1000.0, 2000.0, 3000.0]}
+    parquet.write_table(pa.table(columns), path := tmp_path / "rig.parquet")
+    recording = read(str(path), fs_hz=24_000.0)
+    for rate, size in ((24_000.0, 4096), (12_000.0, 2048)):
+        at_rate = resampled(recording, rate)
+        pieces = list(readings(at_rate, "rig", boot="b", start_ts_s=1.7e9, window=size))
+        assert [piece.speed_rpm for piece in pieces] == [1000.0, 1000.0, 2000.0, 2000.0, 3000.0, 3000.0]
+
+
 def test_slow_signals_alone_are_readings_too() -> None:
     recording = Recording(
         "r", {}, None, scalars={"housing_c": np.array([40.0, np.nan])}, ts_s=np.array([1000.0, 1060.0])

@@ -93,7 +93,7 @@ def test_windows_of_one_motor_count_as_one_draw() -> None:
 def test_impossible_arguments_are_one_line(
     arguments: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["train", "--out", str(tmp_path / "models"), *arguments]) == 1
+    assert main(["train", "--out", str(tmp_path / "models"), *arguments]) == 2
     error = capsys.readouterr().err.strip()
     assert said in error
     assert len(error.splitlines()) == 1

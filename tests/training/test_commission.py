@@ -110,7 +110,7 @@ def test_a_broken_machine_is_not_commissioned_by_mistake(
     recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = f"{recordings / 'cwru/cwru.tar.xz'}:12k_DE/105.mat"
-    assert commissioned(tmp_path / "own", source, "--geometry", "6205") == 1
+    assert commissioned(tmp_path / "own", source, "--geometry", "6205") == 2
     assert "see inner race" in capsys.readouterr().err
     assert not (tmp_path / "own").exists()
 
@@ -120,7 +120,7 @@ def test_a_broken_machine_is_not_commissioned_by_mistake(
     [
         (["missing.mat"], "missing.mat: no such file"),
         (["{short}"], "too few for a threshold"),
-        (["{fine}", "--geometry", "6399"], "bearing '6399': unknown; known are"),
+        (["{fine}", "--geometry", "6399"], "bearing '6399': unknown; did you mean 6309? known are"),
         (["{fine}", "--first", "0"], "--first is 0; give a share"),
         (["{fine}", "--false-alarms", "2"], "--false-alarms is 2; give a share"),
         (["{nan}"], "Bearing1_7.npz"),
@@ -139,7 +139,7 @@ def test_what_cannot_be_commissioned_is_said_in_one_line(
         "{nan}": str(tmp_path / "Bearing1_7.npz"),
         "{db}": str(tmp_path / "no.db"),
     }
-    assert commissioned(tmp_path / "own", *(files.get(word, word) for word in command)) == 1
+    assert commissioned(tmp_path / "own", *(files.get(word, word) for word in command)) == 2
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1

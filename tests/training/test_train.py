@@ -187,7 +187,7 @@ def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
 def test_an_impossible_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     arguments = ["--windows", "1024", "--epochs", "1", "--out", str(tmp_path / "file" / "models")]
-    assert main(["train", *arguments]) == 1
+    assert main(["train", *arguments]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
 
 
