@@ -13,6 +13,7 @@ drift      whether a signal's level has left the motor's own past, or never rese
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
 signature  who vouches for a bundle: Ed25519 over its manifest, against pinned keys
+gate       what the training's gate said of a bundle, for people
 clock      how much time passed for the filter, when clocks lie
 steady     the edge's clock that nobody sets
 swap       the rules by which one bundle follows another; pure

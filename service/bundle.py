@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from service.contract.manifest import GraphName
 
 SIGNATURE_FILE = "bundle.sig"
+GATE_FILE = "gate.json"
+GATE_SIGNATURE_FILE = "gate.json.sig"
 MAX_SIGNATURE_BYTES = 4096
+MAX_GATE_BYTES = 256 * 2**10
 MAX_MANIFEST_BYTES = 256 * 2**10
 MAX_CARD_BYTES = 256 * 2**10
 MAX_GOLDEN_BYTES = 16 * 2**20
@@ -59,6 +62,8 @@ class Files:
     raw_manifest: bytes
     signature: bytes | None
     card: bytes | None = None
+    gate: bytes | None = None
+    gate_signature: bytes | None = None
 
     def contents(self) -> dict[str, bytes]:
         """File name to bytes, the whole folder."""
@@ -66,7 +71,8 @@ class Files:
         named |= {self.manifest.graphs[name].file: raw for name, raw in self.graphs.items()}
         if self.manifest.card is not None and self.card is not None:
             named[self.manifest.card.file] = self.card
-        return named if self.signature is None else named | {SIGNATURE_FILE: self.signature}
+        beside = {SIGNATURE_FILE: self.signature, GATE_FILE: self.gate, GATE_SIGNATURE_FILE: self.gate_signature}
+        return named | {name: raw for name, raw in beside.items() if raw is not None}
 
 
 class Bundle:
@@ -119,10 +125,13 @@ def load(folder: Path, *, prove: bool = True) -> Bundle:
 def read(folder: Path) -> Files:
     """The folder's files, once, bounded, with digests and tensor promises checked; raises ``BundleError``.
 
-    A signature is read where there is one; who trusts it is not decided here.
+    Signature and gate's report are read where they are; who trusts them is not decided here.
     """
-    signature = _read(folder, SIGNATURE_FILE, MAX_SIGNATURE_BYTES) if os.path.lexists(folder / SIGNATURE_FILE) else None
-    return _checked(lambda name, limit: _read(folder, name, limit), signature)
+
+    def beside(name: str, limit: int) -> bytes | None:
+        return _read(folder, name, limit) if os.path.lexists(folder / name) else None
+
+    return _checked(lambda name, limit: _read(folder, name, limit), beside)
 
 
 def from_contents(contents: Mapping[str, bytes]) -> Files:
@@ -134,10 +143,10 @@ def from_contents(contents: Mapping[str, bytes]) -> Files:
             raise BundleError(f"{name}: is absent or larger than {limit} bytes")
         return raw
 
-    return _checked(content, contents.get(SIGNATURE_FILE))
+    return _checked(content, lambda name, _: contents.get(name))
 
 
-def _checked(content: Callable[[str, int], bytes], signature: bytes | None) -> Files:
+def _checked(content: Callable[[str, int], bytes], beside: Callable[[str, int], bytes | None]) -> Files:
     raw = content(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     manifest = _manifest(raw)
     _check_promises(manifest)
@@ -149,7 +158,17 @@ def _checked(content: Callable[[str, int], bytes], signature: bytes | None) -> F
     card = None
     if manifest.card is not None:
         card = _digested(content(manifest.card.file, MAX_CARD_BYTES), manifest.card.sha256, manifest.card.file)
-    return Files(manifest, hashlib.sha256(raw).hexdigest(), graphs, golden, raw, signature, card)
+    return Files(
+        manifest,
+        hashlib.sha256(raw).hexdigest(),
+        graphs,
+        golden,
+        raw,
+        signature=beside(SIGNATURE_FILE, MAX_SIGNATURE_BYTES),
+        card=card,
+        gate=beside(GATE_FILE, MAX_GATE_BYTES),
+        gate_signature=beside(GATE_SIGNATURE_FILE, MAX_SIGNATURE_BYTES),
+    )
 
 
 def prove_golden(bundle: Bundle, golden: bytes) -> None:

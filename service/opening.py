@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from service import bundle
+from service import bundle, gate
 from service.errors import BundleError, StoreError
 from service.ledger import Entry, Ledger
 from service.signature import Trust
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.bundle import Bundle
+    from service.gate import Gate
     from service.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ class Opened(NamedTuple):
 
     models: Bundle
     entry: Entry
+    gate: Gate
     ledger: Ledger
     trust: Trust
     fault: str | None
@@ -55,12 +57,11 @@ def opened(settings: Settings) -> Opened:
     except StoreError as error:
         fault = str(error)
         _log.error("%s", fault)
-    models, entry = first(settings.bundle, ledger, trust)
-    return Opened(models, entry, ledger, trust, fault)
+    return Opened(*first(settings.bundle, ledger, trust), ledger, trust, fault)
 
 
-def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry]:
-    """The bundle to start with and its rank.
+def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry, Gate]:
+    """The bundle to start with, its rank, and what its gate said of it.
 
     Args:
         folder: the installation's bundle.
@@ -81,7 +82,7 @@ def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry]:
     installed = _installed(folder, trust)
     active = record.active
     if active is None or active.digest is None or active.rank < installed.rank:
-        return bundle.load(folder), installed
+        return _own(folder, installed)
     try:
         kept = bundle.read(ledger.kept(active.digest))
         trust.check(kept.raw_manifest, kept.signature)
@@ -91,8 +92,15 @@ def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry]:
         _log.error(
             "the bundle in use, %s, cannot run any more: %s; back to the installation's", active.digest[:12], error
         )
-        return bundle.load(folder), installed
-    return chosen, active
+        return _own(folder, installed)
+    return chosen, active, gate.read(kept, trust)
+
+
+def _own(folder: Path, installed: Entry) -> tuple[Bundle, Entry, Gate]:
+    files = bundle.read(folder)
+    chosen = bundle.Bundle(files)
+    bundle.prove_golden(chosen, files.golden)
+    return chosen, installed, gate.read(files, None)
 
 
 def _installed(folder: Path, trust: Trust) -> Entry:

@@ -17,7 +17,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from service import bundle, shadow, swap
+from service import bundle, gate, shadow, swap
 from service.candidate import Candidate, Limits
 from service.errors import BundleError, StoreError
 from service.graph import give_memory_back
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from service.gate import Gate
     from service.ledger import Entry, Ledger
     from service.monitor import Models, Policy
     from service.settings import SwapSettings
@@ -102,7 +103,7 @@ class _Way:
     offer: Offer
     swap: Swap
     candidate: Candidate | None = None
-    old: Models | None = None
+    old: tuple[Models, Gate] | None = None
     compare_at_s: float = 0.0
 
 
@@ -116,6 +117,7 @@ class Rollout:
         policy: what the core accepts, as the worker has it.
         models: the bundle to begin with.
         entry: its rank.
+        said: what its gate said of it.
         changed: told, in this module's thread, of every step that a candidate takes.
         fault: why the ledger could not be opened; it is read as soon as its folder can be used.
     """
@@ -128,6 +130,7 @@ class Rollout:
         policy: Policy,
         models: Models,
         entry: Entry,
+        said: Gate,
         changed: Callable[[Progress], None],
         fault: str | None = None,
     ) -> None:
@@ -135,12 +138,15 @@ class Rollout:
         """Why no new bundle can be taken, None where one can: the ledger's folder is tried until it can be used."""
         self.models = models
         """What runs: to be read once a batch."""
+        self.gate = said
+        """What the gate said of what runs."""
         self.entry = entry
         self.progress: Progress | None = None
         """The candidate under way, or the last one."""
         self.ended: deque[Ended] = deque(maxlen=_ENDED_KEPT)
         """What became of the last ones since the start, the newest last."""
         self._ledger = ledger
+        self._trust = trust
         self._plan = plan
         self._policy = policy
         self._changed = changed
@@ -269,9 +275,10 @@ class Rollout:
         self._ledger.keep(files.digest, files.contents())
         self._ledger.write(self._ledger.record.model_copy(update={"soaking": way.offer.entry}))
         self._dismiss(way)
-        way.old, self.models = self.models, new
+        way.old = self.models, self.gate
+        self.models, self.gate = new, gate.read(files, self._trust)
         _log.warning("%s, digest %s, runs now, on probation", way.offer.label, new.digest[:12])
-        if way.old.manifest.health.schema_id != new.manifest.health.schema_id:
+        if way.old[0].manifest.health.schema_id != new.manifest.health.schema_id:
             schema = new.manifest.health.schema_id
             _log.warning("its filter's schema is %s: every motor's filter starts afresh", schema)
 
@@ -298,7 +305,7 @@ class Rollout:
         way.swap = swap.end(way.swap, ending, reason, time.monotonic())
         committed = way.swap.phase == "committed"
         if way.old is not None and not committed:
-            self.models = way.old
+            self.models, self.gate = way.old
         self._way = way.old = None
         self.tap.close()
         self._dismiss(way)

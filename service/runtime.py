@@ -81,6 +81,7 @@ class Runtime:
             settings.policy.core(),
             opened.models,
             opened.entry,
+            opened.gate,
             self._rolled,
             opened.fault,
         )

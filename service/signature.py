@@ -8,6 +8,8 @@ bytes of the manifest. The manifest holds the sha256 of every other file, so the
 Order of bundles: ``(release, version)``. A bundle runs only if it ranks above every one that was accepted before. The
 release stays what it was from one training to the next; who wants to go back to an older version signs that version
 anew with a higher release. Both numbers are signed, so an old signed bundle cannot be played back.
+
+``gate.json.sig`` has the same form; its line names the gate, so that neither can be passed off as the other.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.bundle import SIGNATURE_FILE
+from service.bundle import GATE_SIGNATURE_FILE, SIGNATURE_FILE
 from service.errors import BundleError, SettingsError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RAW_KEY_BYTES = 32
+Signed = Literal["bundle", "gate"]
 
 
 class _Signature(BaseModel):
@@ -46,14 +49,14 @@ def key_id(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
 
 
-def message(release: int, manifest: bytes) -> bytes:
-    """What is signed: a line that no other use of the key would sign, then the manifest's bytes."""
-    return b"motortwin bundle 1 release %d\n" % release + manifest
+def message(release: int, raw: bytes, what: Signed = "bundle") -> bytes:
+    """What is signed: a line that no other use of the key would sign, then the bytes of the manifest or the report."""
+    return b"motortwin %s 1 release %d\n" % (what.encode(), release) + raw
 
 
-def sign(manifest: bytes, key: Ed25519PrivateKey, release: int = 0) -> bytes:
-    """The content of ``bundle.sig`` for these manifest bytes."""
-    signature = base64.b64encode(key.sign(message(release, manifest))).decode()
+def sign(raw: bytes, key: Ed25519PrivateKey, release: int = 0, what: Signed = "bundle") -> bytes:
+    """The content of ``bundle.sig`` for the manifest's bytes, of ``gate.json.sig`` for those of a gate's report."""
+    signature = base64.b64encode(key.sign(message(release, raw, what))).decode()
     return (
         _Signature(format=1, release=release, key=key_id(key.public_key()), signature=signature)
         .model_dump_json()
@@ -90,29 +93,38 @@ class Trust:
                     "or set trust.require_signature = false"
                 )
             return 0
-        told = _parsed(signature)
+        return self._release(manifest, signature, "bundle", SIGNATURE_FILE)
+
+    def check_gate(self, report: bytes, signature: bytes | None) -> None:
+        """Raises ``BundleError`` where nobody we trust vouches for a gate's report."""
+        if signature is not None:
+            self._release(report, signature, "gate", GATE_SIGNATURE_FILE)
+        elif self._required:
+            raise BundleError(f"{GATE_SIGNATURE_FILE}: is absent, so nobody vouches for the gate's report; sign it too")
+
+    def _release(self, signed: bytes, signature: bytes, what: Signed, file: str) -> int:
+        told = _parsed(signature, file)
         key = self._keys.get(told.key)
         if key is None:
-            raise BundleError(
-                f"{SIGNATURE_FILE}: is by key {told.key}, which is not trusted; add its public key to trust.keys"
-            )
+            raise BundleError(f"{file}: is by key {told.key}, which is not trusted; add its public key to trust.keys")
         try:
             raw = base64.b64decode(told.signature, validate=True)
-            key.verify(raw, message(told.release, manifest))
+            key.verify(raw, message(told.release, signed, what))
         except (binascii.Error, ValueError, InvalidSignature) as error:
+            subject = "manifest" if what == "bundle" else "report"
             raise BundleError(
-                f"{SIGNATURE_FILE}: does not fit this manifest and release; copy the bundle again, or sign it anew"
+                f"{file}: does not fit this {subject} and release; copy the bundle again, or sign it anew"
             ) from error
         return told.release
 
 
-def _parsed(signature: bytes) -> _Signature:
+def _parsed(signature: bytes, file: str) -> _Signature:
     try:
         return _Signature.model_validate_json(signature)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "content"
-        raise BundleError(f"{SIGNATURE_FILE}: {where}: {first['msg'][:200]}; sign the bundle anew") from error
+        raise BundleError(f"{file}: {where}: {first['msg'][:200]}; sign the bundle anew") from error
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:

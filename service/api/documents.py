@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.contract.messages import Alert, Health  # noqa: TC001 - pydantic reads annotations at run time
+from service.gate import Gate  # noqa: TC001 - as above
 from service.rollout import Progress  # noqa: TC001 - as above
 from service.swap import Phase  # noqa: TC001 - as above
 
@@ -174,6 +175,7 @@ class Model(_Document):
     training: dict[str, str]
     metrics: dict[str, float]
     release: int
+    gate: Gate
     candidate: Candidate | None
     drift: FleetDrift
     ended: tuple[Ended, ...]

@@ -176,6 +176,7 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
                 training=manifest.training,
                 metrics=manifest.metrics,
                 release=runtime.rollout.entry.release,
+                gate=runtime.rollout.gate,
                 candidate=None if progress is None else documents.Candidate.of(progress),
                 drift=_fleet_drift(runtime),
                 ended=tuple(documents.Ended(ts_s=at_s, bundle=documents.Candidate.of(one)) for at_s, one in ended),

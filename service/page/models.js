@@ -2,6 +2,7 @@
 
 import { ask } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
+import { drawGate } from "./gate.js";
 import { at, faultWord, known, signalWord } from "./words.js";
 
 const UNDER_WAY = ["trial", "shadow", "soak"];
@@ -19,6 +20,7 @@ const METRIC_WORDS = {
   "twin.faulty.anomaly_rate": "Faulty windows called unusual", "twin.healthy.severity_p99": "Severity that 99 of 100 healthy windows stay under",
   "twin.faulty.severity_mae": "Mean error of the severity",
 };
+const SCORE_WORDS = { "twin.faulty.anomaly_p999": "Anomaly score that 999 of 1000 faulty windows stay under" };
 
 const words = (key) => {
   const text = key.replace(/^argument\./, "setting: ").replaceAll(/[_.]/g, " ");
@@ -75,7 +77,7 @@ function metricsTable(metrics) {
   for (const [name, value] of Object.entries(metrics)) {
     const found = /^twin\.(\w+)\.(recall|precision|false_rate)$/.exec(name);
     if (found) faults.set(found[1], { ...faults.get(found[1]), [found[2]]: value });
-    else if (!/\.(lo|hi)$|\.confusion\./.test(name)) rest.push([METRIC_WORDS[name] ?? words(name), known(METRIC_WORDS[name]) ? share(value, 1) : String(value)]);
+    else if (!/\.(lo|hi)$|\.confusion\./.test(name)) rest.push([METRIC_WORDS[name] ?? SCORE_WORDS[name] ?? words(name), known(METRIC_WORDS[name]) ? share(value, 1) : String(Number(value.toPrecision(4)))]);
   }
   byId("metrics").replaceChildren(...[...faults].map(([fault, row]) => {
     const line = make("tr");
@@ -149,9 +151,10 @@ export async function show() {
       ["Window", `${model.window_samples} samples, at least ${model.window_min_samples}`],
       ["Sampling rate", `${model.fs_hz[0] / 1000} – ${model.fs_hz[1] / 1000} kHz`],
       ["Names", model.classes.map(faultWord).join(", ")],
-      ...Object.entries(model.training).map(([key, value]) => [words(key), value]),
     ]);
+    pairs(byId("training"), Object.entries(model.training).map(([key, value]) => [words(key), value]));
     metricsTable(model.metrics);
+    drawGate(model.gate);
     drawDrift(model.drift);
     byId("no-candidate").hidden = known(model.candidate);
     byId("candidate").hidden = !known(model.candidate);

@@ -104,6 +104,8 @@ def test_a_model_release_names_its_bundle_and_the_gates_report(
     # what travels: the bundle, signed so that an edge takes it, and the release with its signature
     rank = Trust([key.public_key()]).check(carried["models"]["manifest.json"], carried["models"]["bundle.sig"])
     assert rank == found["sequence"]
+    Trust([key.public_key()]).check_gate(carried["models"]["gate.json"], carried["models"]["gate.json.sig"])
+    assert carried["models"]["gate.json"] == (tree / "build" / "gate" / "gate.json").read_bytes()
     assert set(carried["release"]) == {"release.json", "release.json.sig"}
     told = json.loads(carried["release"]["release.json.sig"])
     key.public_key().verify(base64.b64decode(told["signature"]), carried["release"]["release.json"])

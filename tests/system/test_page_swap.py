@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.service.swap.conftest import with_report
 from tests.system.conftest import wait_until
 from tests.system.test_swap import TOKEN, feed, press, trusting
 
@@ -35,10 +36,11 @@ def test_a_bundle_is_swapped_and_called_off_on_the_page(
     for k in range(4):
         watcher.introduce(f"m{k}")
     trusting.set(MOTORTWIN_HTTP_TOKEN=TOKEN, MOTORTWIN_SWAP_SOAK_S="60", MOTORTWIN_SWAP_MIN_READINGS="20").start()
-    press(2, to=trusting.data / "bundles" / "offered" / "mine")
+    with_report(press(2, to=trusting.data / "bundles" / "offered" / "mine"), press.key)
     browser = browse(1200, 900)
     browser.open(trusting.address + "/#/models")
     wait_until(lambda: not browser.run("return document.querySelector('#swap-form').hidden"), "the form")
+    assert "no report of a gate came with this bundle" in browser.text("#gate")
     browser.run(FILL, "mine", "wrong-token-wrong-token")
     wait_until(lambda: "token" in browser.text("#swap-trouble"), "the refusal of the token")
     browser.run(FILL, "<b>nobody</b>", TOKEN)
@@ -50,6 +52,11 @@ def test_a_bundle_is_swapped_and_called_off_on_the_page(
         wait_until(lambda: trusting.json("/v1/model")["version"] == 2, "the swap", timeout_s=30.0)
         # the page follows by itself
         wait_until(lambda: browser.run(LABEL) == "Roll back version 2", "the button")
+        assert "Passed" in browser.text("#gate-summary")
+        browser.run("document.querySelector('#gate-all').open = true")
+        cells = browser.text("#gate-figures").split("\t")
+        assert cells == ["Inner race: found", "0.921", "0.941", "+0.0197 [+0.001, +0.04]", "better"]
+        assert browser.grave_violations() == []
         browser.run("document.querySelector('#rollback').click()")
         wait_until(lambda: trusting.json("/v1/model")["version"] == 1, "the old bundle")
         wait_until(lambda: "Called off" in browser.text("#candidate"), "the page that says so")

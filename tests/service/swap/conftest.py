@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from service.bundle import load
+from service.bundle import GATE_FILE, GATE_SIGNATURE_FILE, load, read
 from service.candidate import Limits
 from service.errors import BundleError
+from service.gate import ABSENT
 from service.ledger import Entry, Ledger
 from service.monitor import FleetState, Policy, step
 from service.rollout import Plan, Progress, Rollout
@@ -52,6 +54,25 @@ def spinning(anomaly: str) -> str:
     )
     assert text.count("Loop") == 1
     return text
+
+
+def report(candidate: str, champion: str = "a" * 64) -> bytes:
+    """A gate's report as ``training.gate`` writes it, of one figure."""
+    figure = {"name": "inner_race.recall", "what": "windows over the threshold", "better": "higher", "units": 49}
+    figure |= {"champion": 0.9215, "candidate": 0.9412, "change": 0.0197, "lo": 0.001, "hi": 0.04, "margin": 0.05}
+    check = {"name": "size_ratio", "passed": True, "found": "1.000", "limit": "<= 1.6", "value": 1.0}
+    body = {"schema_version": 1, "verdict": "passed", "candidate": candidate, "champion": champion, "tiny": False}
+    body |= {"refused": [], "replay": {"windows": 1024}, "checks": [check], "absent": []}
+    body |= {"slices": [figure | {"verdict": "better", "limit": None}]}
+    return json.dumps(body).encode()
+
+
+def with_report(folder: Path, key: Ed25519PrivateKey) -> Path:
+    """The bundle's folder with a signed report about it."""
+    raw = report(read(folder).digest)
+    (folder / GATE_FILE).write_bytes(raw)
+    (folder / GATE_SIGNATURE_FILE).write_bytes(sign(raw, key, what="gate"))
+    return folder
 
 
 class Press:
@@ -111,7 +132,14 @@ class Line:
         self.policy = Policy()
         self.entry = Entry(version=models.manifest.version, digest=models.digest)
         self.rollout = Rollout(
-            self.ledger, press.trust, Plan(rules, limits, 0.5), self.policy, models, self.entry, self.told.append
+            self.ledger,
+            press.trust,
+            Plan(rules, limits, 0.5),
+            self.policy,
+            models,
+            self.entry,
+            ABSENT,
+            self.told.append,
         )
         self.state = FleetState()
         self.judged: list[tuple[str, int]] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+import service.gate
 from training.__main__ import main
 from training.gate import cost, windows
 from training.gate.run import Args, gate
@@ -53,6 +54,9 @@ def test_the_champion_passes_against_itself(champion: Path, tmp_path: Path, caps
     asked = {one["name"]: one["passed"] for one in found["checks"]}
     assert asked["latency_p95_ratio"] is asked["memory_ratio"] is asked["size_ratio"] is True
     assert asked["retrain_reproduces"] is None
+    # the edge shows it
+    shown = service.gate.Report.model_validate(found)
+    assert [one.name for one in shown.slices] == [one["name"] for one in found["slices"]]
     page = (tmp_path / "gate.md").read_text()
     assert page.startswith("## Gate: passed")
     assert all(name in page for name in names)
