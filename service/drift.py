@@ -63,6 +63,8 @@ _SLOPE_PRIOR = 0.02
 _BASELINE_SE = 2.8
 _ROOM = 4.0
 """How far ``ln R`` may lie above the threshold: a level that comes back is believed after a few blocks."""
+_NEARLY = 0.99
+"""Of the threshold: below it no rounding makes a finding."""
 _BITS = 1 << np.arange(_COUNT)
 
 
@@ -92,6 +94,10 @@ class Rules:
     def __init__(self, spec: SketchSpec) -> None:
         self._spec = spec
         self.id = zlib.crc32(spec.model_dump_json().encode()) or 1
+        blank = np.zeros(1, dtype=_RECORD)
+        blank["sketch"] = self.id
+        self._blank = blank.tobytes()
+        self._head = self._blank[: _RECORD["sketch"].itemsize]
         self._slopes = np.array([spec.slopes[KINDS[kind]] for kind in KIND_OF])
         ends = np.array([[(row[0], row[-1]) for row in spec.quantiles[KINDS[kind]]] for kind in KIND_OF])
         self._tolerated = np.array([spec.tolerated[KINDS[kind]] for kind in KIND_OF])
@@ -125,30 +131,24 @@ class Rules:
         table = self._table(records)
         condition = conditions(operating, nameplate)
         y = adjusted(levels(ln_rms_of_axes, operating, nameplate), condition, self._slopes)
-        y[faulty] = np.nan
+        if faulty.any():
+            y[faulty] = np.nan
         block = np.floor_divide(ts_s, self._spec.block_s).astype(np.int64)
-        ended = table["block"] != block
-        if ended.any():
-            over = np.flatnonzero(ended & (table["n"] > 0).any(axis=1))
-            if len(over):
-                table[over] = self._closed(
-                    table[over], bins(condition[over], self._spec.load_edges, self._spec.speed_edges)
-                )
-            table["block"][ended] = block[ended]
-            for name in ("n", "sum", "n_load", "sum_load"):
-                table[name][ended] = 0
-        known = np.isfinite(y) & (table["n"] < _MOST)
-        table["n"] += known
-        table["sum"] += np.where(known, y, 0.0)
+        ended = np.flatnonzero(table["block"] != block)
+        if len(ended):
+            self._end(table, ended, condition)
+            table["block"] = block
+        n, total = table["n"], table["sum"]
+        known = np.isfinite(y)
+        known &= n < _MOST
+        n += known
+        np.add(total, y, out=total, where=known)
         loaded = known.any(axis=1)
-        table["n_load"] += loaded
-        table["sum_load"] += np.where(loaded, condition[:, 0], 0.0)
+        n, total = table["n_load"], table["sum_load"]
+        n += loaded
+        np.add(total, condition[:, 0], out=total, where=loaded)
+        names = self._names(table)
         raw = table.tobytes()
-        drifted = self._drifted(table)
-        names = {
-            int(row): tuple(name for name, off in zip(CHANNELS, drifted[row].tolist(), strict=True) if off)
-            for row in np.flatnonzero(drifted.any(axis=1))
-        }
         return Advanced([raw[at : at + BYTES] for at in range(0, len(raw), BYTES)], names)
 
     def channels(self, record: bytes) -> dict[str, Channel]:
@@ -180,13 +180,30 @@ class Rules:
         return counts, dict(zip(CHANNELS, np.maximum(self._score(table).max(axis=0), 0.0).tolist(), strict=True))
 
     def _table(self, records: Sequence[bytes]) -> NDArray[np.void]:
-        blank = bytes(BYTES)
-        table = np.frombuffer(b"".join([r if len(r) == BYTES else blank for r in records]), dtype=_RECORD).copy()
-        other = table["sketch"] != self.id
-        if other.any():
-            table[other] = np.zeros(1, dtype=_RECORD)
-            table["sketch"][other] = self.id
-        return table
+        """Records as an array of its own; one of another sketch, or of none, begins anew."""
+        head, blank = self._head, self._blank
+        rows = [r if len(r) == BYTES and r.startswith(head) else blank for r in records]
+        return np.frombuffer(bytearray().join(rows), dtype=_RECORD)
+
+    def _end(self, table: NDArray[np.void], ended: NDArray[np.intp], condition: NDArray[np.float64]) -> None:
+        """Takes the blocks of the rows ``ended`` into their baselines, or judges by them; new ones begin, in place."""
+        over = ended[(table["n"][ended] > 0).any(axis=1)]
+        if len(over):
+            table[over] = self._closed(
+                table[over], bins(condition[over], self._spec.load_edges, self._spec.speed_edges)
+            )
+        for name in ("n", "sum", "n_load", "sum_load"):
+            table[name][ended] = 0
+
+    def _names(self, table: NDArray[np.void]) -> dict[int, tuple[str, ...]]:
+        """By row the channels that have drifted. Nearly always none, which one comparison tells."""
+        if not (table["fit"][..., 3:5] >= _NEARLY * self.threshold).any():
+            return {}
+        drifted = self._drifted(table)
+        return {
+            row: tuple(name for name, off in zip(CHANNELS, drifted[row].tolist(), strict=True) if off)
+            for row in np.flatnonzero(drifted.any(axis=1)).tolist()
+        }
 
     def _closed(self, rows: NDArray[np.void], where: NDArray[np.intp]) -> NDArray[np.void]:
         """The rows with their block taken into the baseline, or judged by it."""

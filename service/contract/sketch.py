@@ -35,6 +35,8 @@ _RUNS_FROM = 0.3  # of the rated speed
 _WORKS_FROM = 0.1  # of the rated current
 _SPEED, _CURRENT, _LOAD, _WINDING, _HOUSING, _AMBIENT = range(len(OPERATING))
 _RATED_SPEED, _RATED_CURRENT, _WINDING_RISE, _HOUSING_RISE = range(4)
+_LOAD_OF = np.array([2 if channel == "current_a" else 0 for channel in CHANNELS])  # columns of a condition
+assert OPERATING[3:5] == ("winding_c", "housing_c")
 assert NAMEPLATE[:4] == ("rated_speed_rpm", "rated_current_a", "winding_rise_k", "housing_rise_k")
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -107,32 +109,33 @@ def levels(
     out[:, :AXIS_COUNT] = ln_rms_of_axes
     share = operating[:, _CURRENT] / nameplate[:, _RATED_CURRENT]
     out[:, AXIS_COUNT] = np.log(np.maximum(share, 1e-6))
-    rise = operating[:, (_WINDING, _HOUSING)] - operating[:, _AMBIENT, None]
-    out[:, AXIS_COUNT + 1 :] = rise / nameplate[:, (_WINDING_RISE, _HOUSING_RISE)]
+    rise = operating[:, _WINDING : _HOUSING + 1] - operating[:, _AMBIENT, None]
+    out[:, AXIS_COUNT + 1 :] = rise / nameplate[:, _WINDING_RISE : _HOUSING_RISE + 1]
     idle = (operating[:, _SPEED] < _RUNS_FROM * nameplate[:, _RATED_SPEED]) | (share < _WORKS_FROM)
-    out[idle | np.isinf(out).any(axis=1)] = np.nan
+    idle |= np.isinf(out).any(axis=1)
+    out[idle] = np.nan
     return out
 
 
 def conditions(operating: NDArray[np.floating], nameplate: NDArray[np.floating]) -> NDArray[np.float64]:
     """``(l, v, l of the current)`` of the docstring above, ``(N, 3)``, 0 where unknown."""
     out = np.empty((len(operating), 3))
-    load = operating[:, _LOAD].astype(np.float64)
+    load = operating[:, _LOAD]
     out[:, 2] = load
     share = operating[:, _CURRENT] / nameplate[:, _RATED_CURRENT]
     out[:, 0] = np.where(np.isnan(load), share, load)
-    out[:, (0, 2)] -= USUAL_LOAD
+    out[:, ::2] -= USUAL_LOAD
     turning = operating[:, _SPEED] / nameplate[:, _RATED_SPEED]
     out[:, 1] = np.log(np.maximum(turning, 0.01))
-    return np.nan_to_num(out, copy=False)
+    out[np.isnan(out)] = 0.0
+    return out
 
 
 def adjusted(
     level: NDArray[np.float64], condition: NDArray[np.float64], slopes: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """``y`` of the docstring above, ``(N, len(CHANNELS))``; ``slopes`` is ``(len(CHANNELS), 3)``."""
-    load = np.repeat(condition[:, :1], len(CHANNELS), axis=1)
-    load[:, AXIS_COUNT] = condition[:, 2]
+    load = condition[:, _LOAD_OF]
     return level - load * slopes[:, 0] - load**2 * slopes[:, 1] - condition[:, 1:2] * slopes[:, 2]
 
 
