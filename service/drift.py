@@ -69,13 +69,18 @@ _BITS = 1 << np.arange(_COUNT)
 
 
 class Advanced(NamedTuple):
-    """Records after a batch, and by row the names of channels that have drifted; rows without any are left out."""
+    """Records after a batch, and by row the names of channels that have drifted; rows without any are left out.
+
+    Beside them what was compared: ``y`` ``(m, len(CHANNELS))`` and the conditions ``(m, 3)``.
+    """
 
     records: list[bytes]
     names: dict[int, tuple[str, ...]]
+    y: NDArray[np.float64]
+    condition: NDArray[np.float64]
 
 
-NOTHING = Advanced([], {})
+NOTHING = Advanced([], {}, np.zeros((0, len(CHANNELS))), np.zeros((0, 3)))
 """Where there is no sketch."""
 
 
@@ -130,9 +135,9 @@ class Rules:
         """
         table = self._table(records)
         condition = conditions(operating, nameplate)
-        y = adjusted(levels(ln_rms_of_axes, operating, nameplate), condition, self._slopes)
+        y = compared = adjusted(levels(ln_rms_of_axes, operating, nameplate), condition, self._slopes)
         if faulty.any():
-            y[faulty] = np.nan
+            y = np.where(faulty[:, None], np.nan, compared)
         block = np.floor_divide(ts_s, self._spec.block_s).astype(np.int64)
         ended = np.flatnonzero(table["block"] != block)
         if len(ended):
@@ -149,7 +154,7 @@ class Rules:
         np.add(total, condition[:, 0], out=total, where=loaded)
         names = self._names(table)
         raw = table.tobytes()
-        return Advanced([raw[at : at + BYTES] for at in range(0, len(raw), BYTES)], names)
+        return Advanced([raw[at : at + BYTES] for at in range(0, len(raw), BYTES)], names, compared, condition)
 
     def channels(self, record: bytes) -> dict[str, Channel]:
         """What a record says of each channel that has been heard."""

@@ -4,8 +4,8 @@
 batch of motors is one ``b"".join`` and saving one is a copy. Only ``service.monitor`` looks inside it.
 
 Stored form, little-endian: magic ``MTWN``, format number, CRC-32 of the rest, then counts, filter, alarm arrays, boots,
-the open alerts as JSON, and what is known of drift and of sensors that stand still. A format number that is not ours or
-the one before is refused, never guessed at.
+the open alerts as JSON, and what is known of drift, of sensors that stand still and of the level at the start. A format
+number that is not ours or one of the two before is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAGIC = b"MTWN"
-_FORMAT = 3
-_TAILLESS = 2
-"""The format before this one, which knew nothing of drift; it is read too, so that an upgrade forgets nothing."""
+_FORMAT = 4
+_TAILS = {2: struct.Struct("<"), 3: struct.Struct("<HH"), _FORMAT: struct.Struct("<HHH")}
+"""By format, the lengths of drift, still and level: formats before this one are read too, so that an upgrade forgets
+nothing; 2 knew nothing of drift, 3 nothing of the level."""
 _PREFIX = struct.Struct("<4sHI")
 # filter_ts_s, peak_ms, peak_revision, heard.run, heard.s, then lengths: schema, states, conditions, boots, alerts
 _HEAD = struct.Struct("<dqIIdHHBBI")
-_TAIL = struct.Struct("<HH")  # lengths: drift, still
 _MARK = struct.Struct("<QdQB")  # seq, ts_s, seen, length of the boot id
 _ALERTS = TypeAdapter(tuple[Alert, ...])
 _MAX_STATES = 64
@@ -120,6 +120,7 @@ class MotorState(NamedTuple):
         heard: the edge's steady clock at the filter's last step.
         drift: ``service.drift``'s record, empty without a sketch.
         still: what ``service.senses`` remembers.
+        level: ``service.level``'s record, empty without a sketch.
     """
 
     boots: tuple[BootMark, ...]
@@ -135,6 +136,7 @@ class MotorState(NamedTuple):
     heard: Moment = NEVER
     drift: bytes = b""
     still: bytes = b""
+    level: bytes = b""
 
     def to_bytes(self) -> bytes:
         """This state as bytes that ``from_bytes`` reads back, equal."""
@@ -162,9 +164,10 @@ class MotorState(NamedTuple):
             self.quiet,
             marks,
             alerts,
-            _TAIL.pack(len(self.drift), len(self.still)),
+            _TAILS[_FORMAT].pack(len(self.drift), len(self.still), len(self.level)),
             self.drift,
             self.still,
+            self.level,
         ))  # fmt: skip
         return _PREFIX.pack(_MAGIC, _FORMAT, zlib.crc32(body)) + body
 
@@ -183,7 +186,7 @@ class MotorState(NamedTuple):
     @classmethod
     def _parsed(cls, raw: bytes) -> Self:
         magic, form, crc = _PREFIX.unpack_from(raw)
-        if magic != _MAGIC or form not in {_TAILLESS, _FORMAT}:
+        if magic != _MAGIC or form not in _TAILS:
             raise _corrupt(f"format {form} is not {_FORMAT}")
         cursor = _Cursor(raw, _PREFIX.size)
         if zlib.crc32(raw[_PREFIX.size :]) != crc:
@@ -201,8 +204,8 @@ class MotorState(NamedTuple):
         boots = tuple(_mark(cursor) for _ in range(n_boots))
         encoded = cursor.take(n_alerts)
         alerts = _ALERTS.validate_json(encoded) if encoded else ()
-        n_drift, n_still = (0, 0) if form == _TAILLESS else _TAIL.unpack(cursor.take(_TAIL.size))
-        drift, still = cursor.take(n_drift), cursor.take(n_still)
+        tail = _TAILS[form]
+        drift, still, level, *_ = (*map(cursor.take, tail.unpack(cursor.take(tail.size))), b"", b"", b"")
         if cursor.left():
             raise _corrupt("bytes left over")
         if math.isinf(filter_ts_s) or not math.isfinite(heard_s) or not np.isfinite(np.frombuffer(x + P)).all():
@@ -213,7 +216,7 @@ class MotorState(NamedTuple):
             raise _corrupt("alerts contradict each other")
         heard = Moment(run, heard_s)
         return cls(
-            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, heard, drift, still
+            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, heard, drift, still, level
         )
 
 

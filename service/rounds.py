@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service import alarm, clock, drift
+from service import alarm, clock, drift, level
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
 from service.contract.signals import OPERATING
@@ -114,6 +114,7 @@ class Rounds:
         self._anomaly: list[float] = np.round(scores.anomaly, 4).tolist()
         self._severity: list[float] = np.round(scores.severity, 4).tolist()
         self._probability: list[list[float]] = np.round(scores.probability, 4).tolist()
+        self._risen: dict[int, float] = {}
         self._bands = manifest.bands
         self._shares, self._drivers = _drivers(scores.contribution)
         self.states: dict[str, MotorState] = {}
@@ -146,20 +147,31 @@ class Rounds:
         for row, motor in enumerate(states):
             for alert in motor.alerts:
                 is_open[row, alarm.COLUMN[alert.condition]] = True
+        followed = self._followed(taken, states, (is_open & _IS_FAULT).any(axis=1))
         verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._rules)
-        self._conclude(taken, states, filtered, verdict, self._drifts(taken, states, is_open))
+        self._conclude(taken, states, filtered, verdict, *followed)
 
-    def _drifts(self, taken: list[int], states: list[MotorState], is_open: NDArray[np.bool_]) -> drift.Advanced:
+    def _followed(
+        self, taken: list[int], states: list[MotorState], faulty: NDArray[np.bool_]
+    ) -> tuple[drift.Advanced, list[bytes]]:
+        """Each motor beside its own past; a level that rose is evidence of an anomaly. Drift, and levels' records."""
         if self._rules_of_drift is None:
-            return drift.NOTHING
-        return self._rules_of_drift.advance(
+            return drift.NOTHING, [state.level for state in states]
+        times = [self._admitted.readings[at].ts_s for at in taken]
+        drifts = self._rules_of_drift.advance(
             [state.drift for state in states],
             self._sensed.ln_rms[taken],
             self._scalars[taken],
             self._nameplates[taken],
-            np.array([self._admitted.readings[at].ts_s for at in taken]),
-            (is_open & _IS_FAULT).any(axis=1),
+            np.array(times),
+            faulty,
         )
+        records, risen = level.advanced([s.level for s in states], drifts.y, drifts.condition[:, 1], times, faulty)
+        for at, found in zip(taken, risen, strict=True):
+            if found is not None and found > self._anomaly[at]:
+                self._values[at, alarm.COLUMN[ANOMALY]] = self._risen[at] = found
+                self._anomaly[at] = round(found, 4)
+        return drifts, records
 
     def _withhold(self, at: int, error: InferenceError) -> None:
         self.failures.append(Failure(self._admitted.indices[at], error))
@@ -213,6 +225,7 @@ class Rounds:
         filtered: Filtered,
         verdict: alarm.Verdict,
         drifts: drift.Advanced,
+        risen: list[bytes],
     ) -> None:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
@@ -252,6 +265,7 @@ class Rounds:
                 heard,
                 drifts.records[row] if drifts.records else state.drift,
                 self._sensed.still[at],
+                risen[row],
             )
             bare = not reading.accel_m_s2
             self.health[at] = Health(
@@ -349,7 +363,11 @@ class Rounds:
             probability={} if bare else dict(zip(self._classes, self._probability[at], strict=True)),
             severity=None if bare else self._severity[at],
             rul_h=rul_h,
-            band=self._models.manifest.bands[band] if band >= 0 else None,
+            band=level.said(self._risen[at])
+            if at in self._risen
+            else self._models.manifest.bands[band]
+            if band >= 0
+            else None,
             model=self._model,
         )
 

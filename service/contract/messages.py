@@ -171,7 +171,13 @@ class Health(Message):
     seq: Sequence
     state: Literal["ok", "warning", "alarm"]
     diagnosis: Annotated[str, Field(description="a fault, 'anomaly' or 'healthy'")]
-    anomaly: Annotated[float | None, Field(description="1 is the alarm threshold; None without vibration")] = None
+    anomaly: Annotated[
+        float | None,
+        Field(
+            description="1 is the alarm threshold; the models' score, or the level over the motor's own start where "
+            "that is larger; None without vibration"
+        ),
+    ] = None
     probabilities: dict[Fault, Fraction] = {}
     severity: Annotated[Fraction | None, Field(description="0 as new, 1 failed")] = None
     health: Annotated[Fraction | None, Field(description="health index: 1 as new, 0 failed")] = None

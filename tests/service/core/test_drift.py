@@ -84,7 +84,7 @@ def run(
         axes = np.full((motors, len(AXES)), np.nan)
         axes[:, 0] = ln(hour)
         at_s = np.full(motors, T0_S + hour * HOUR_S)
-        records, names = rules.advance(records, axes, scalars, plate, at_s, np.full(motors, faulty))
+        records, names, *_ = rules.advance(records, axes, scalars, plate, at_s, np.full(motors, faulty))
         for row in names:
             found.setdefault(row, hour)
     return Run(found, records)

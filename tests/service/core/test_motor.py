@@ -72,6 +72,9 @@ def states(draw: st.DrawFn) -> MotorState:
         peak_ms=draw(st.integers(0, 2**60)),
         peak_revision=draw(st.integers(0, 2**32 - 1)),
         heard=Moment(draw(st.integers(0, 2**32 - 1)), draw(st.floats(0.0, 1e12))),
+        drift=draw(st.binary(max_size=8)),
+        still=draw(st.binary(max_size=8)),
+        level=draw(st.binary(max_size=8)),
     )
 
 
@@ -87,14 +90,14 @@ def test_hostile_bytes_raise_corrupt_state_only(raw: bytes) -> None:
         MotorState.from_bytes(raw)
 
 
-@given(states(), st.binary(max_size=400), st.integers(1, 3))
+@given(states(), st.binary(max_size=400), st.integers(1, 3), st.integers(2, 4))
 @settings(deadline=None)
 def test_hostile_bytes_behind_a_true_checksum_raise_corrupt_state_only(
-    state: MotorState, body: bytes, keep: int
+    state: MotorState, body: bytes, keep: int, form: int
 ) -> None:
     forged = state.to_bytes()[10 : 10 + 10 * keep] + body
     with pytest.raises(CorruptState):
-        MotorState.from_bytes(struct.pack("<4sHI", b"MTWN", 2, zlib.crc32(forged)) + forged)
+        MotorState.from_bytes(struct.pack("<4sHI", b"MTWN", form, zlib.crc32(forged)) + forged)
 
 
 @given(states(), st.data())
@@ -148,9 +151,21 @@ def test_a_state_from_before_the_newest_fault_was_known_is_taken_up() -> None:
 
 def test_a_later_format_is_refused_not_guessed_at() -> None:
     raw = bytearray(plain().to_bytes())
-    raw[4] = 4
-    with pytest.raises(CorruptState, match="format 4 is not 3"):
+    raw[4] = 5
+    with pytest.raises(CorruptState, match="format 5 is not 4"):
         MotorState.from_bytes(bytes(raw))
+
+
+@pytest.mark.parametrize(("form", "kept"), [(2, {}), (3, {"drift": b"dr", "still": b"st"})])
+def test_a_state_of_an_earlier_format_is_taken_up_and_nothing_it_knew_is_lost(
+    form: int, kept: dict[str, bytes]
+) -> None:
+    newest = plain()._replace(**kept).to_bytes()
+    tail = len(b"".join(kept.values()))
+    lengths = struct.pack("<HH", *map(len, kept.values())) if kept else b""
+    body = newest[10 : len(newest) - tail - 6] + lengths + b"".join(kept.values())
+    older = struct.pack("<4sHI", b"MTWN", form, zlib.crc32(body)) + body
+    assert MotorState.from_bytes(older)._replace(filter_ts_s=0.0) == plain()._replace(filter_ts_s=0.0, **kept)
 
 
 def test_a_quiet_motor_takes_little_room() -> None:
