@@ -24,6 +24,8 @@ candidate  a bundle in a process of its own (``trial`` is that process)
 shadow     a candidate and the running bundle over the same readings
 tap        what the worker lets the rollout see of its batches
 ledger     what was decided about bundles, and the bundle that was accepted
+chronicle  what was asked for, what became of it, which bundles ran before
+retreat    going back by hand to a bundle that ran before
 opening    which bundle the service starts with
 watchdog   gives the process up when judging a batch takes too long
 flight     which readings were being judged when the service died

@@ -4,9 +4,10 @@
 
     incoming/NAME/      a whole bundle, put there by renaming; the edge takes it from here by itself
     offered/NAME/       a whole bundle that waits until it is asked for (the API's load)
-    kept/DIGEST/        the bundle in use, as it was verified
+    kept/DIGEST/        the bundle in use and some that were, as they were verified
     refused/NAME/       what was not taken, with ``reason.txt``
     ledger.json         highest rank accepted, bundle in use, bundle in its soak, digests refused
+    chronicle.json      what was asked for, what became of it, which bundles ran before (``service.chronicle``)
 
 The ledger is no table of the database: it says which bundle to start with before anything else is read, and it must
 outlive a damaged database, or an old signed bundle could be played back by damaging one. It is written whole, synced
@@ -30,7 +31,7 @@ from service.errors import StoreError
 from service.store import check_unused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 _log = logging.getLogger(__name__)
 
@@ -132,8 +133,7 @@ class Ledger:
     def write(self, record: Record) -> None:
         """Make this the record, durably; raises ``StoreError``, after which the old one stands."""
         try:
-            _write(self.folder / FILE, record.model_dump_json(indent=1).encode())
-            _sync(self.folder)
+            write_whole(self.folder / FILE, record.model_dump_json(indent=1).encode())
         except OSError as error:
             raise StoreError(f"{self.folder / FILE} cannot be written: {error.strerror}") from error
         self.record = record
@@ -159,9 +159,10 @@ class Ledger:
         """Where a kept bundle lies."""
         return self._kept / digest
 
-    def prune(self) -> None:
-        """Remove kept bundles that nothing refers to."""
+    def prune(self, earlier: Iterable[str | None]) -> None:
+        """Remove kept bundles that neither the record nor ``earlier``, digests of what ran before, refers to."""
         wanted = {entry.digest for entry in (self.record.active, self.record.soaking) if entry is not None}
+        wanted.update(earlier)
         for folder in _folders(self._kept):
             if folder.name not in wanted:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -201,8 +202,13 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
+def write_whole(path: Path, raw: bytes) -> None:
+    """The file holds these bytes or what it held before, whatever happens meanwhile; raises ``OSError``."""
+    _write(path, raw)
+    _sync(path.parent)
+
+
 def _write(path: Path, raw: bytes) -> None:
-    """Write a file whole and synced, by renaming."""
     scratch = path.with_name(f".{path.name}.new")
     with scratch.open("wb") as file:
         file.write(raw)

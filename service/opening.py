@@ -19,11 +19,18 @@ from service.store import InUse
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from service.bundle import Bundle
+    from service.bundle import Bundle, Files
     from service.gate import Gate
     from service.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+
+class Own(NamedTuple):
+    """The installation's bundle."""
+
+    folder: Path
+    entry: Entry
 
 
 class Opened(NamedTuple):
@@ -32,6 +39,7 @@ class Opened(NamedTuple):
     models: Bundle
     entry: Entry
     gate: Gate
+    own: Own
     ledger: Ledger
     trust: Trust
     fault: str | None
@@ -60,8 +68,8 @@ def opened(settings: Settings) -> Opened:
     return Opened(*first(settings.bundle, ledger, trust), ledger, trust, fault)
 
 
-def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry, Gate]:
-    """The bundle to start with, its rank, and what its gate said of it.
+def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry, Gate, Own]:
+    """The bundle to start with, its rank, what its gate said of it, and the installation's.
 
     Args:
         folder: the installation's bundle.
@@ -79,28 +87,34 @@ def first(folder: Path, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry, Ga
             ledger.write(record)
         except StoreError as error:
             _log.error("%s", error)
-    installed = _installed(folder, trust)
+    own = Own(folder, _installed(folder, trust))
     active = record.active
-    if active is None or active.digest is None or active.rank < installed.rank:
-        return _own(folder, installed)
+    if active is None or active.digest is None or active.rank < own.entry.rank:
+        return *load_own(own), own
     try:
-        kept = bundle.read(ledger.kept(active.digest))
-        trust.check(kept.raw_manifest, kept.signature)
-        chosen = bundle.Bundle(kept)
-        bundle.prove_golden(chosen, kept.golden)
+        return *load_kept(active, ledger, trust), own
     except BundleError as error:
-        _log.error(
-            "the bundle in use, %s, cannot run any more: %s; back to the installation's", active.digest[:12], error
-        )
-        return _own(folder, installed)
-    return chosen, active, gate.read(kept, trust)
+        _log.error("the bundle in use, %s, cannot run any more: %s; back to the installation's", active.digest, error)
+        return *load_own(own), own
 
 
-def _own(folder: Path, installed: Entry) -> tuple[Bundle, Entry, Gate]:
-    files = bundle.read(folder)
+def load_kept(entry: Entry, ledger: Ledger, trust: Trust) -> tuple[Bundle, Entry, Gate]:
+    """A bundle that is kept, checked and proven anew; raises ``BundleError``."""
+    files = bundle.read(ledger.kept(str(entry.digest)))
+    trust.check(files.raw_manifest, files.signature)
+    return _proven(files), entry, gate.read(files, trust)
+
+
+def load_own(own: Own) -> tuple[Bundle, Entry, Gate]:
+    """The installation's bundle, checked and proven; raises ``BundleError``."""
+    files = bundle.read(own.folder)
+    return _proven(files), own.entry, gate.read(files, None)
+
+
+def _proven(files: Files) -> Bundle:
     chosen = bundle.Bundle(files)
     bundle.prove_golden(chosen, files.golden)
-    return chosen, installed, gate.read(files, None)
+    return chosen
 
 
 def _installed(folder: Path, trust: Trust) -> Entry:

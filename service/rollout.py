@@ -13,15 +13,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from service import bundle, gate, shadow, swap
 from service.candidate import Candidate, Limits
+from service.chronicle import Chronicle, Earlier, Ended, Progress
 from service.errors import BundleError, StoreError
 from service.graph import give_memory_back
+from service.ledger import Entry
 from service.offers import Offer, Offers
+from service.retreat import Retreat
 from service.swap import Rules, Shadowed, Swap
 from service.tap import Tap
 
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from service.gate import Gate
-    from service.ledger import Entry, Ledger
+    from service.ledger import Ledger
     from service.monitor import Models, Policy
+    from service.opening import Own
     from service.settings import SwapSettings
     from service.signature import Trust
     from service.swap import Ending, Phase
@@ -42,7 +45,6 @@ _LOOK_S = 1.0
 _TICK_S = 0.1
 _RETRY_S = 5.0
 _STOP_S = 5.0
-_ENDED_KEPT = 20
 _TRIM_S = 60.0
 
 
@@ -76,26 +78,6 @@ def plan_of(settings: SwapSettings) -> Plan:
     return Plan(rules, limits, settings.shadow_share)
 
 
-class Progress(NamedTuple):
-    """A candidate as people see it; ``phase`` may be an ending, rank 0 and digest None are not known."""
-
-    name: str
-    version: int
-    release: int
-    digest: str | None
-    phase: Phase
-    reason: str
-    shadow: Shadowed
-    soaked: int
-
-
-class Ended(NamedTuple):
-    """What became of a candidate, and when in Unix seconds."""
-
-    ts_s: float
-    progress: Progress
-
-
 @dataclass(slots=True)
 class _Way:
     """One candidate under way."""
@@ -118,6 +100,7 @@ class Rollout:
         models: the bundle to begin with.
         entry: its rank.
         said: what its gate said of it.
+        own: the installation's bundle.
         changed: told, in this module's thread, of every step that a candidate takes.
         fault: why the ledger could not be opened; it is read as soon as its folder can be used.
     """
@@ -131,6 +114,7 @@ class Rollout:
         models: Models,
         entry: Entry,
         said: Gate,
+        own: Own,
         changed: Callable[[Progress], None],
         fault: str | None = None,
     ) -> None:
@@ -143,8 +127,8 @@ class Rollout:
         self.entry = entry
         self.progress: Progress | None = None
         """The candidate under way, or the last one."""
-        self.ended: deque[Ended] = deque(maxlen=_ENDED_KEPT)
-        """What became of the last ones since the start, the newest last."""
+        self.chronicle = Chronicle(ledger.folder)
+        """What was asked for, what became of the last ones, and which bundles ran before."""
         self._ledger = ledger
         self._trust = trust
         self._plan = plan
@@ -154,7 +138,8 @@ class Rollout:
         self._called_off = threading.Event()
         self._stopping = threading.Event()
         self.tap = Tap(self._wake)
-        self._offers = Offers(ledger, trust, self._turned_away)
+        self._offers = Offers(ledger, self.chronicle, trust, self._turned_away)
+        self._retreat = Retreat(ledger, self.chronicle, trust, own)
         self._way: _Way | None = None
         self._trim_at_s = 0.0
         self._thread = threading.Thread(target=self._work, name="rollout", daemon=True)
@@ -176,6 +161,21 @@ class Rollout:
         self._wake.set()
         return asked
 
+    @property
+    def earlier(self) -> tuple[Earlier, ...]:
+        """Bundles that can be gone back to, the newest last."""
+        return self._retreat.targets
+
+    def go_back(self, digest: str) -> Future[Entry]:
+        """Run a bundle again that ran here before; the future ends with its rank, or with ``BundleError``.
+
+        Args:
+            digest: its digest, or how that begins.
+        """
+        asked = self._retreat.ask(digest)
+        self._wake.set()
+        return asked
+
     def call_off(self) -> bool:
         """Break off the candidate under way, the old bundle goes on; False where there is none."""
         under_way = self.progress is not None and self.progress.phase not in swap.ENDINGS
@@ -192,10 +192,13 @@ class Rollout:
                 self.fault = str(error)
             else:
                 self.fault = None
+        self._recall()
         while not self._stopping.is_set():
             self._wake.wait(_LOOK_S if self._way is None else _TICK_S)
             self._wake.clear()
             try:
+                self._offers.remember()
+                self._turn_back()
                 if self._way is None:
                     self._look()
                 else:
@@ -206,6 +209,26 @@ class Rollout:
                     self._finish(self._way, "refused", f"{type(error).__name__}: {error}")
         if self._way is not None:
             self._finish(self._way, "cancelled", "the service stopped")
+
+    def _recall(self) -> None:
+        """Take up what the service knew when it stopped."""
+        self.chronicle.read()
+        if self.chronicle.ended and self.progress is None:
+            self.progress = self.chronicle.ended[-1].progress
+        self._offers.ask_again()
+
+    def _turn_back(self) -> None:
+        """Go back to a bundle that ran before, where somebody asks for that."""
+        on_its_way = None if self._way is None else self._way.offer.label
+        back = self._retreat.next(self.entry, self.models, on_its_way)
+        if back is None:
+            return
+        left = Progress.of(self.models.manifest.name, self.entry, "rolled_back", back.reason)
+        self.models, self.gate, self.entry = back.models, back.gate, back.entry
+        _log.warning("%s version %d, digest %s: %s", left.name, left.version, self.models.digest[:12], back.reason)
+        self._tell(left)
+        back.asked.set_result(back.entry)
+        give_memory_back()
 
     def _look(self) -> None:
         if time.monotonic() >= self._trim_at_s:
@@ -293,6 +316,10 @@ class Rollout:
             except StoreError as error:
                 _log.warning("%s; the soak goes on until it can", error)
                 return
+            assert way.old is not None
+            self.chronicle.leave(
+                Earlier(name=way.old[0].manifest.name, entry=self.entry, left_ts_s=time.time()), entered=entry
+            )
             self.entry = entry
         way.swap = after
 
@@ -322,8 +349,10 @@ class Rollout:
         offer, phase = way.offer, way.swap.phase
         if phase == "committed":
             self._ledger.discard(offer.folder)
-        elif phase != "cancelled" or not self._stopping.is_set():
+        elif not self._broken_off(phase):
             self._offers.set_aside(offer, f"{phase}: {way.swap.reason}")
+        if not self._broken_off(phase):
+            self._offers.over()
         record = self._ledger.record
         if phase in ("refused", "rolled_back"):
             record = record.refusing(offer.entry, way.swap.reason)
@@ -331,7 +360,11 @@ class Rollout:
             self._ledger.write(record.model_copy(update={"soaking": None}))
         except StoreError as error:
             _log.error("%s", error)  # at the next start a soak that was not ended counts as one that failed
-        self._ledger.prune()
+        self._ledger.prune(one.entry.digest for one in self.chronicle.earlier)
+
+    def _broken_off(self, phase: Phase) -> bool:
+        """The service stops: this is no end, the candidate is tried anew."""
+        return phase == "cancelled" and self._stopping.is_set()
 
     def _dismiss(self, way: _Way) -> None:
         if way.candidate is not None:
@@ -347,17 +380,19 @@ class Rollout:
                 offer.asked.set_result(phase)
 
     def _turned_away(self, name: str, entry: Entry | None, reason: str) -> None:
-        version, release, digest = (entry.version, entry.release, entry.digest) if entry is not None else (0, 0, None)
-        self.progress = Progress(name, version, release, digest, "refused", reason, Shadowed(), 0)
-        self.ended.append(Ended(time.time(), self.progress))
-        self._changed(self.progress)
+        self._tell(Progress.of(name, entry or Entry(), "refused", reason))
 
     def _say(self, way: _Way) -> None:
         entry, now = way.offer.entry, way.swap
         name = way.offer.files.manifest.name
-        self.progress = Progress(
-            name, entry.version, entry.release, entry.digest, now.phase, now.reason, now.shadow, now.after.readings
+        self._tell(
+            Progress(
+                name, entry.version, entry.release, entry.digest, now.phase, now.reason, now.shadow, now.after.readings
+            )
         )
-        if now.ended:
-            self.ended.append(Ended(time.time(), self.progress))
-        self._changed(self.progress)
+
+    def _tell(self, progress: Progress) -> None:
+        self.progress = progress
+        if progress.phase in swap.ENDINGS and not self._broken_off(progress.phase):
+            self.chronicle.end(Ended(time.time(), progress))
+        self._changed(progress)

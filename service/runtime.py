@@ -38,7 +38,7 @@ from service.live import Live
 from service.metrics import Metrics
 from service.mqtt import Link
 from service.notices.routes import Routes
-from service.rollout import Progress, Rollout, plan_of
+from service.rollout import Rollout, plan_of
 from service.sparkplug.bridge import Bridge
 from service.version import VERSION
 from service.voice import Voice, node_availability
@@ -47,6 +47,7 @@ from service.wire import Delivery, Listener, Token, Will
 from service.worker import Worker
 
 if TYPE_CHECKING:
+    from service.chronicle import Progress
     from service.monitor import Models
     from service.opening import Opened
     from service.settings import Settings
@@ -82,6 +83,7 @@ class Runtime:
             opened.models,
             opened.entry,
             opened.gate,
+            opened.own,
             self._rolled,
             opened.fault,
         )

@@ -7,7 +7,8 @@ bytes of the manifest. The manifest holds the sha256 of every other file, so the
 
 Order of bundles: ``(release, version)``. A bundle runs only if it ranks above every one that was accepted before. The
 release stays what it was from one training to the next; who wants to go back to an older version signs that version
-anew with a higher release. Both numbers are signed, so an old signed bundle cannot be played back.
+anew with a higher release, or has the token of one edge and goes back there (``service.retreat``). Both numbers are
+signed, so an old signed bundle cannot be played back.
 
 ``gate.json.sig`` has the same form; its line names the gate, so that neither can be passed off as the other.
 """

@@ -4,7 +4,8 @@
 module     responsibility
 ========== ==========================================================================
 documents  the shapes of the answers
-routes     health, motors, alerts, model, metrics, the page
+routes     health, motors, alerts, metrics, the page
+model      the bundle that runs, what was offered, going back to one that ran before
 past       history, last windows, alerts and notes, money: what the historian holds
 reports    pages for the shift book
 repository bundles: which there are, try one, call one off (Open Inference Protocol)

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.contract.messages import Alert, Health  # noqa: TC001 - pydantic reads annotations at run time
+from service.chronicle import Progress  # noqa: TC001 - pydantic reads annotations at run time
+from service.contract.messages import Alert, Health  # noqa: TC001 - as above
 from service.gate import Gate  # noqa: TC001 - as above
-from service.rollout import Progress  # noqa: TC001 - as above
 from service.swap import Phase  # noqa: TC001 - as above
 
 
@@ -162,8 +162,24 @@ class Ended(_Document):
     bundle: Candidate
 
 
+class Earlier(_Document):
+    """A bundle that ran here before and can run again."""
+
+    name: str
+    version: int
+    release: int
+    digest: str
+    left_ts_s: float
+
+
+class Back(_Document):
+    """Which bundle to go back to."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{12,64}$", description="its digest, or how that begins")]
+
+
 class Model(_Document):
-    """The bundle in use; ``ended`` are the last offers since the start, the newest first."""
+    """The bundle in use; ``ended`` are the last offers, ``earlier`` bundles to go back to, the newest first."""
 
     name: str
     version: int
@@ -179,6 +195,7 @@ class Model(_Document):
     candidate: Candidate | None
     drift: FleetDrift
     ended: tuple[Ended, ...]
+    earlier: tuple[Earlier, ...]
 
 
 class History(_Document):

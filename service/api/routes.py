@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from service import metrics, vibration
-from service.api import documents, inference, past, reports, repository
+from service.api import documents, inference, model, past, reports, repository
 from service.api.answers import answer, mistake, unknown_motor
 from service.api.shield import Shield, failure, is_protocol
 from service.api.stream import Streams
@@ -52,6 +52,7 @@ def create(runtime: Runtime) -> FastAPI:
     _fleet(app, runtime, streams)
     past.add(app, runtime)
     reports.add(app, runtime)
+    model.add(app, runtime)
     repository.add(app, runtime)
     inference.add(app, runtime)
 
@@ -159,30 +160,6 @@ def _fleet(app: FastAPI, runtime: Runtime, streams: Streams) -> None:
         changes = settings.http.token is not None or settings.http.token_file is not None
         return answer({"node": settings.node, "version": VERSION, "changes": changes})
 
-    @app.get("/v1/model", response_model=documents.Model)
-    def model() -> Response:
-        models, progress = runtime.models, runtime.rollout.progress
-        ended = reversed(tuple(runtime.rollout.ended))
-        manifest = models.manifest
-        return answer(
-            documents.Model(
-                name=manifest.name,
-                version=manifest.version,
-                digest=models.digest,
-                classes=tuple(manifest.classes),
-                window_samples=manifest.window.samples,
-                window_min_samples=manifest.window.min_samples,
-                fs_hz=manifest.window.fs_hz,
-                training=manifest.training,
-                metrics=manifest.metrics,
-                release=runtime.rollout.entry.release,
-                gate=runtime.rollout.gate,
-                candidate=None if progress is None else documents.Candidate.of(progress),
-                drift=_fleet_drift(runtime),
-                ended=tuple(documents.Ended(ts_s=at_s, bundle=documents.Candidate.of(one)) for at_s, one in ended),
-            )
-        )
-
     @app.get("/v1/stream", response_class=Response, responses={200: {"content": {"text/event-stream": {}}}})
     async def stream(last_event_id: Annotated[str | None, Header(max_length=64)] = None) -> Response:
         return streams.open(last_event_id)
@@ -195,18 +172,3 @@ def _drift(runtime: Runtime, motor: str) -> documents.Drift:
         for name, one in channels.items()
     }
     return documents.Drift(status=status, signals=signals)
-
-
-def _fleet_drift(runtime: Runtime) -> documents.FleetDrift:
-    by_status, scores = runtime.drifting()
-    motors = {str(status): count for status, count in by_status.items()}
-    sketch = runtime.models.manifest.sketch
-    if sketch is None:
-        return documents.FleetDrift(motors=motors, score={})
-    return documents.FleetDrift(
-        motors=motors,
-        score={name: round(score, 3) for name, score in scores.items()},
-        block_s=sketch.block_s,
-        learning_blocks=sketch.learning_blocks,
-        false_alarm_h=sketch.false_alarm_h,
-    )

@@ -33,7 +33,10 @@ def declare(commands: Any, parent: argparse.ArgumentParser) -> None:
     swap.add_argument("--wait", action="store_true", help="until it is committed or has failed")
     swap.set_defaults(command=_swap)
     rollback = acts.add_parser(
-        "rollback", parents=[parent], help="call off the bundle that is on its way or on probation"
+        "rollback", parents=[parent], help="call off the bundle that is on its way, or go back to one that ran before"
+    )
+    rollback.add_argument(
+        "--to", metavar="DIGEST", help="the bundle that ran before: its digest's first 12 digits or more"
     )
     rollback.set_defaults(command=_rollback)
 
@@ -51,6 +54,8 @@ def _list(chosen: argparse.Namespace) -> int:
 def _say(terminal: Terminal, model: dict[str, Any]) -> None:
     digest = model["digest"][:12]
     terminal.say(f"in use     {clean(model['name'])} version {model['version']}, release {model['release']}, {digest}")
+    for one in model["earlier"]:
+        terminal.say(f"ran before {clean(one['name'])} version {one['version']}, {one['digest'][:12]}")
     candidate = model["candidate"]
     if candidate is None:
         return
@@ -94,14 +99,25 @@ def _settled(edge: Edge, terminal: Terminal, *, quiet: bool) -> dict[str, Any]:
 
 def _rollback(chosen: argparse.Namespace) -> int:
     edge, terminal = options.edge(chosen), Terminal()
-    candidate = edge.get("v1", "model")["candidate"]
-    if candidate is None or candidate["phase"] not in _UNDER_WAY:
-        remedy = "a committed bundle is replaced by signing the older one anew with a higher release"
-        raise Exit(REFUSED, f"no bundle is on its way or on probation; {remedy}")
-    edge.post("v2", "repository", "models", candidate["name"], "unload")
-    model = _settled(edge, terminal, quiet=chosen.json)
+    if chosen.to is not None:
+        model = edge.post("v1", "model", "back", body={"digest": chosen.to})
+    else:
+        model = _called_off(edge, terminal, quiet=chosen.json)
     if chosen.json:
         terminal.document(model)
     else:
         _say(terminal, model)
     return DONE
+
+
+def _called_off(edge: Edge, terminal: Terminal, *, quiet: bool) -> dict[str, Any]:
+    model = edge.get("v1", "model")
+    candidate = model["candidate"]
+    if candidate is None or candidate["phase"] not in _UNDER_WAY:
+        ways = ", ".join(f"--to {one['digest'][:12]} (version {one['version']})" for one in model["earlier"])
+        remedy = (
+            f"go back with {ways}" if ways else "none that ran before is kept; sign the older one with a higher release"
+        )
+        raise Exit(REFUSED, f"no bundle is on its way or on probation; {remedy}")
+    edge.post("v2", "repository", "models", candidate["name"], "unload")
+    return _settled(edge, terminal, quiet=quiet)

@@ -7,6 +7,7 @@ import { at, faultWord, known, signalWord } from "./words.js";
 
 const UNDER_WAY = ["trial", "shadow", "soak"];
 const AGAIN_MS = 1500;
+const SURE_MS = 5000;
 let again = 0;
 let candidate = null;
 
@@ -91,16 +92,18 @@ function metricsTable(metrics) {
 }
 
 // One change, with the token; what the edge says against it stands below the form.
-async function change(name, act, said) {
+async function change(path, body, said) {
   const form = byId("swap-form");
+  if (!form.elements.token.reportValidity()) return;
   const token = form.elements.token.value;
-  const buttons = form.querySelectorAll("button");
+  const buttons = document.querySelectorAll("#swap-form button, #earlier button");
   write(byId("swap-trouble"), "");
   write(byId("swap-said"), said);
   for (const button of buttons) button.disabled = true;
   try {
-    const answer = await fetch(`/v2/repository/models/${encodeURIComponent(name)}/${act}`, {
-      method: "POST", headers: { authorization: `Bearer ${token}` },
+    const answer = await fetch(path, {
+      method: "POST", headers: { authorization: `Bearer ${token}`, ...(body ? { "content-type": "application/json" } : {}) },
+      ...(body ? { body: JSON.stringify(body) } : {}),
     });
     if (answer.status === 401) sessionStorage.removeItem("token");
     if (!answer.ok) {
@@ -114,6 +117,42 @@ async function change(name, act, said) {
   write(byId("swap-said"), "");
   for (const button of buttons) button.disabled = false;
   await show();
+}
+
+const repository = (name, act) => `/v2/repository/models/${encodeURIComponent(name)}/${act}`;
+
+// A tap that slips must not change the models: the button asks once more.
+function goBackButton({ name, version, digest }) {
+  const words = `Go back to version ${version}`;
+  const button = make("button", words, { type: "button", "data-digest": digest });
+  let sure = 0;
+  button.addEventListener("click", () => {
+    clearTimeout(sure);
+    if (button.dataset.sure) {
+      change("/v1/model/back", { digest }, `Going back to ${name}, version ${version} ...`);
+      return;
+    }
+    button.dataset.sure = "yes";
+    write(button, "Sure? It runs at once");
+    sure = setTimeout(() => {
+      delete button.dataset.sure;
+      write(button, words);
+    }, SURE_MS);
+  });
+  return button;
+}
+
+function drawEarlier(earlier, changes) {
+  const list = byId("earlier");
+  const key = JSON.stringify([earlier, changes]);
+  if (list.dataset.shown === key) return;
+  list.dataset.shown = key;
+  byId("earlier-title").hidden = earlier.length === 0;
+  list.replaceChildren(...earlier.map((one) => {
+    const item = make("li", `${one.name}, version ${one.version}, ${one.digest.slice(0, 12)}, left ${at(one.left_ts_s)}`);
+    if (changes) item.append(goBackButton(one));
+    return item;
+  }));
 }
 
 function drawSwap(changes) {
@@ -132,11 +171,9 @@ export function start() {
   const form = byId("swap-form");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    change(form.elements.bundle.value, "load", "It is being tried ...");
+    change(repository(form.elements.bundle.value, "load"), null, "It is being tried ...");
   });
-  byId("rollback").addEventListener("click", () => {
-    if (form.elements.token.reportValidity()) change(candidate.name, "unload", "It is being called off ...");
-  });
+  byId("rollback").addEventListener("click", () => change(repository(candidate.name, "unload"), null, "It is being called off ..."));
 }
 
 export async function show() {
@@ -161,6 +198,7 @@ export async function show() {
     if (model.candidate) drawCandidate(model.candidate);
     drawEnded(model.ended);
     drawSwap(site.changes);
+    drawEarlier(model.earlier, site.changes);
     trouble.hidden = true;
   } catch (error) {
     write(trouble, `The models cannot be shown: ${error.message}`);

@@ -135,6 +135,8 @@ def test_models_are_listed_and_what_cannot_be_is_said(motor: Any) -> None:
     assert listed["repository"][0]["state"] == "READY"
     one_line(motor("models", "swap", "nowhere"), 4, "nowhere")
     one_line(motor("models", "rollback"), 4, "no bundle is on its way")
+    one_line(motor("models", "rollback", "--to", "0" * 12), 4, "is of none that ran here")
+    one_line(motor("models", "rollback", "--to", "yesterday"), 4, "body.digest")
 
 
 def test_watch_tells_an_alert_where_nobody_looks_and_ends_by_itself(

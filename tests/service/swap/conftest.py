@@ -16,7 +16,8 @@ from service.errors import BundleError
 from service.gate import ABSENT
 from service.ledger import Entry, Ledger
 from service.monitor import FleetState, Policy, step
-from service.rollout import Plan, Progress, Rollout
+from service.opening import Own
+from service.rollout import Plan, Rollout
 from service.signature import Trust, sign
 from service.steady import Steady
 from service.swap import Rules
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from service.chronicle import Progress
     from service.monitor import Models
 
 PATIENCE_S = 30.0
@@ -124,13 +126,24 @@ class Press:
 class Line:
     """Motors, a rollout, and a thread that judges readings without a pause, as the worker would."""
 
-    def __init__(self, data: Path, press: Press, models: Models, rules: Rules, limits: Limits, motors: int = 4) -> None:
+    def __init__(
+        self,
+        data: Path,
+        press: Press,
+        models: Models,
+        rules: Rules,
+        limits: Limits,
+        own: Own,
+        motors: int = 4,
+    ) -> None:
         self.ledger = Ledger(data)
         self.ledger.open()
         self.told: list[Progress] = []
         self.profiles = {f"m{k}": make_profile(f"m{k}") for k in range(motors)}
         self.policy = Policy()
-        self.entry = Entry(version=models.manifest.version, digest=models.digest)
+        active = self.ledger.record.active
+        kept = active is not None and active.digest == models.digest
+        self.entry = active if kept and active else Entry(version=models.manifest.version, digest=models.digest)
         self.rollout = Rollout(
             self.ledger,
             press.trust,
@@ -139,6 +152,7 @@ class Line:
             models,
             self.entry,
             ABSENT,
+            own,
             self.told.append,
         )
         self.state = FleetState()
@@ -232,12 +246,13 @@ def running(installed: Path) -> Models:
 
 
 @pytest.fixture
-def line(tmp_path: Path, press: Press, running: Models) -> Iterator[Callable[..., Line]]:
+def line(tmp_path: Path, press: Press, running: Models, installed: Path) -> Iterator[Callable[..., Line]]:
     lines: list[Line] = []
 
     def make(*, start: bool = True, rules: Rules = QUICK, limits: Limits | None = None, **more: Any) -> Line:
         limits = limits or Limits(start_s=20.0, run_s=2.0, cpu_s=10)
-        lines.append(Line(tmp_path / "data", press, more.pop("models", running), rules, limits, **more))
+        own = Own(installed, Entry(version=running.manifest.version, digest=running.digest))
+        lines.append(Line(tmp_path / "data", press, more.pop("models", running), rules, limits, own, **more))
         return lines[-1].start() if start else lines[-1]
 
     yield make

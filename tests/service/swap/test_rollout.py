@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from service.chronicle import Chronicle
 from service.errors import BundleError
 from service.ledger import Ledger, Record
 from service.offers import Offers
@@ -240,7 +241,7 @@ def test_a_service_that_stops_during_a_soak_tries_again_after_its_start(
     ledger = Ledger(it.ledger.folder.parent)
     ledger.open()
     assert ledger.record.soaking is None
-    models, entry, _ = first(installed, ledger, press.trust)
+    models, entry, *_ = first(installed, ledger, press.trust)
     assert entry.version == 1
     again = line(models=models)
     assert again.wait("committed").version == 2
@@ -257,10 +258,10 @@ def test_a_service_that_dies_during_a_soak_starts_with_the_old_bundle_and_never_
     ledger = Ledger(it.ledger.folder.parent.with_name("after"))
     ledger.open()
     assert ledger.record.soaking is not None
-    models, entry, _ = first(installed, ledger, press.trust)
+    models, entry, *_ = first(installed, ledger, press.trust)
     assert entry.version == 1
     assert DIED in next(iter(ledger.record.refused.values()))
-    offers = Offers(ledger, press.trust, lambda *told: refused.append(told))
+    offers = Offers(ledger, Chronicle(ledger.folder), press.trust, lambda *told: refused.append(told))
     refused: list[Any] = []
     for _ in range(2):
         assert offers.next(entry, models.digest) is None
@@ -277,7 +278,7 @@ def test_after_a_restart_the_accepted_bundle_runs_and_its_rank_still_counts(
     it.close()
     ledger = Ledger(it.ledger.folder.parent)
     ledger.open()
-    models, entry, _ = first(installed, ledger, press.trust)
+    models, entry, *_ = first(installed, ledger, press.trust)
     assert (models.digest, entry.rank) == (digest, (2, 7))
     # no longer trusted, or damaged: the installation's own
     assert first(installed, ledger, Trust())[1].version == 1
