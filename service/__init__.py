@@ -50,6 +50,7 @@ sparkplug  the edge as a Sparkplug B edge node, its motors as devices
 notices    alerts to people: webhooks, e-mail; queues and threads of their own
 historian  samples, alerts and notes, kept for later (a thread and a file of its own)
 archive    the historian's file: written, thinned, exported
+outlook    remaining life in words
 vibration  windows as people look at them: RMS values, spectra, the last one of each motor
 money      what stops cost, from alerts and notes
 live       what pages and programs see

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from service import outlook
 from service.contract.faults import ANOMALY, CONDITIONS
 from service.contract.messages import Alert
 
@@ -214,5 +215,5 @@ def _unexplained(evidence: Evidence) -> str:
 
 def _outlook(evidence: Evidence) -> str:
     severity = "" if evidence.severity is None else f", severity {evidence.severity:.2f}"
-    life = "" if evidence.rul_h is None else f", about {evidence.rul_h:.0f} h of life left"
+    life = "" if evidence.rul_h is None else f", {outlook.left(evidence.rul_h)}"
     return severity + life

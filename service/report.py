@@ -12,6 +12,7 @@ import hashlib
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from service import outlook
 from service.version import VERSION
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ POLICY = "default-src 'none'; style-src 'sha256-" + (
 """The content security policy that lets the document have its own style and nothing else."""
 
 _URGENCY = ("alarm", "warning", "silent", "unheard", "ok")
-_SOON_H = 0.1
 _UNITS = {"rpm": "1/min", "a": "A", "k": "K", "s": "s"}
 _ENDLESS_H = 1e12
 _WIDTH, _HEIGHT = 600.0, 110.0
@@ -75,7 +75,7 @@ def of_fleet(
     counts = {state: sum(_state(seen) == state for seen in motors) for state in _URGENCY}
     told = ", ".join(f"{count} {state}" for state, count in counts.items() if count) or "no motor is known"
     rows = "".join(map(_row, sorted(motors, key=_urgency)))
-    head = "<tr><th>Motor<th>State<th>Diagnosis<th>Health<th>Life left, h<th>Last heard</tr>"
+    head = "<tr><th>Motor<th>State<th>Diagnosis<th>Health<th>Life left<th>Last heard</tr>"
     money = (
         f"<p>At risk now: {sums['cost_at_risk']:,.0f} {escape(sums['currency'])} "
         f'<span class="soft">({escape(sums["cost_at_risk_formula"])})</span></p>'
@@ -106,7 +106,7 @@ def of_motor(
         facts += [
             ("Diagnosis", _words(health.diagnosis)),
             ("Health", _percent(health.health)),
-            ("Life left, h", _life(seen)),
+            ("Life left", _life(seen)),
             ("Severity", _percent(health.severity)),
             ("Most likely faults", ", ".join(f"{_words(fault)} {share:.0%}" for fault, share in likely)),
             ("Drives the anomaly score", ", ".join(f"{_words(n)} {s:.0%}" for n, s in drivers)),
@@ -213,23 +213,10 @@ def _urgency(seen: Seen) -> tuple[int, float, str]:
 
 
 def _life(seen: Seen) -> str:
-    """In the page's words: an interval that is open below says so."""
     health = seen.health
     if health is None:
         return ""
-    middle, low, high = health.rul_h, health.rul_low_h, health.rul_high_h
-    soon = low is not None and low < _SOON_H
-    if middle is None:
-        text = "no end in sight" if low is None else "unsure, may fail any time" if soon else f"over {low:.0f}"
-    elif middle < _SOON_H:
-        text = "at its end"
-    elif low is None:
-        text = f"{middle:.1f}"
-    elif high is None:
-        text = f"{middle:.1f}, may fail any time" if soon else f"{middle:.1f} (over {low:.0f})"
-    else:
-        text = f"{middle:.1f} ({'any time' if soon else f'{low:.1f}'} to {high:.1f})"
-    return text
+    return outlook.remaining(health.rul_h, health.rul_low_h, health.rul_high_h)
 
 
 def _plated(name: str, value: float) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -30,6 +30,10 @@ _MAX_SAMPLES = 8192
 _BAND_STARTS = (1 / 32, 7 / 32)  # of the sampling rate; a band is a quarter of it wide
 _ENVELOPE_HZ = 1000.0
 _MAX_WATCHED = 16
+NEAR_S = 600.0
+"""A reading this long before says something of the speed in a window."""
+_STEP, _SWEEP = 0.05, 0.01
+"""Share of the speed that may change from a reading to the next, and within one window, before orders are blurred."""
 
 
 def zones_mm_s(rated_power_w: float) -> tuple[float, float, float]:
@@ -115,6 +119,35 @@ def _squared_envelope(x: NDArray[np.float64], start: float) -> NDArray[np.float6
     return np.square(np.abs(np.fft.ifft(2.0 * full)))
 
 
+class Speed(NamedTuple):
+    """The shaft's speed at a reading."""
+
+    ts_s: float
+    rpm: float
+
+
+class Kept(NamedTuple):
+    """A motor's newest window, and the speed at the one before it."""
+
+    reading: Reading
+    before: Speed | None
+
+
+def steady(kept: Kept) -> bool | None:
+    """Whether the shaft turned steadily in a window, judged by the reading before; None where that says nothing.
+
+    Orders stand where they are marked only while the speed stands: through a ramp a line sweeps over as many lines of
+    the spectrum as its order says, and the marks would point at neighbours.
+    """
+    reading, before = kept
+    rpm, fs_hz = reading.speed_rpm, reading.fs_hz
+    if rpm is None or before is None or fs_hz is None or not 0.0 < reading.ts_s - before.ts_s <= NEAR_S:
+        return None
+    change = abs(rpm - before.rpm) / max(abs(rpm), abs(before.rpm), 1.0)
+    window_s = max((len(samples) for samples in reading.accel_m_s2.values()), default=0) / fs_hz
+    return change <= _STEP and change * window_s / (reading.ts_s - before.ts_s) <= _SWEEP
+
+
 class Windows:
     """Each motor's newest reading with vibration, in bounded memory: whoever was heard longest ago gives way first.
 
@@ -124,7 +157,7 @@ class Windows:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: OrderedDict[str, tuple[Reading, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[Kept, int]] = OrderedDict()
         self._bytes = 0
         self._watched: OrderedDict[str, None] = OrderedDict()
 
@@ -133,9 +166,13 @@ class Windows:
         if not reading.accel_m_s2:
             return
         with self._lock:
+            last = self._kept.get(reading.motor)
+            before = None
+            if last is not None and last[0].reading.speed_rpm is not None:
+                before = Speed(last[0].reading.ts_s, last[0].reading.speed_rpm)
             self._drop(reading.motor)
             size = sum([samples.nbytes for samples in reading.accel_m_s2.values()])
-            self._kept[reading.motor] = reading, size
+            self._kept[reading.motor] = Kept(reading, before), size
             self._bytes += size
             # a watched motor met at the front goes behind once, so the loop ends after one turn
             for _ in range(len(self._kept)):
@@ -147,7 +184,7 @@ class Windows:
                 else:
                     self._drop(oldest)
 
-    def get(self, motor: str) -> Reading | None:
+    def get(self, motor: str) -> Kept | None:
         """The newest window, None where none is kept; from now on the motor's windows outlast others."""
         with self._lock:
             self._watched[motor] = None

@@ -215,6 +215,8 @@ class Window(_Document):
     ts_s: float
     speed_rpm: float | None
     speed_measured: bool
+    speed_before_rpm: Annotated[float | None, Field(description="at the window before")]
+    steady: Annotated[bool | None, Field(description="false: the speed changed, so orders are blurred; null: unknown")]
     marks_hz: dict[str, float]
     axis: str
     fs_hz: float

@@ -86,11 +86,12 @@ def _history(app: FastAPI, runtime: Runtime) -> None:
         seen = runtime.live.motor(motor)
         if seen is None:
             return unknown_motor()
-        reading = windows.get(motor)
-        picture = None if reading is None else vibration.portrait(reading)
-        if reading is None or picture is None:
+        kept = windows.get(motor)
+        picture = None if kept is None else vibration.portrait(kept.reading)
+        if kept is None or picture is None:
             remedy = "wait for the motor's next reading with accel_m_s2"
             return failure(404, "no_window", "no vibration of this motor is at hand since the edge started", remedy)
+        reading, before = kept
         speed_rpm, measured = _speed(reading.speed_rpm, seen)
         return answer(
             {
@@ -98,6 +99,8 @@ def _history(app: FastAPI, runtime: Runtime) -> None:
                 "ts_s": reading.ts_s,
                 "speed_rpm": speed_rpm,
                 "speed_measured": measured,
+                "speed_before_rpm": None if before is None else before.rpm,
+                "steady": vibration.steady(kept),
                 "marks_hz": _marks_hz(seen, speed_rpm),
                 **picture,
             }

@@ -9,6 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
+from service import outlook
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -75,13 +77,9 @@ def number(value: float | None, form: str, unit: str = "") -> str:
 
 def life(health: dict[str, Any] | None) -> str:
     """Remaining useful life with its interval, in words."""
-    if health is None or health.get("rul_h") is None:
+    if health is None:
         return "-"
-    low, high = health.get("rul_low_h"), health.get("rul_high_h")
-    told = f"{health['rul_h']:.0f} h"
-    if low is None:
-        return told
-    return f"{told} (over {low:.0f})" if high is None else f"{told} ({low:.0f} to {high:.0f})"
+    return outlook.remaining(health.get("rul_h"), health.get("rul_low_h"), health.get("rul_high_h"))
 
 
 def ago(ts_s: float | None) -> str:

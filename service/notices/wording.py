@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
+from service import outlook
 from service.contract.faults import ANOMALY
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def facts(notice: Notice, origin: Origin) -> dict[str, str]:
         "Motor": motor(notice),
         "Condition": alert.condition.replace("_", " "),
         "Severity": None if alert.severity is None else f"{alert.severity:.2f} (0 as new, 1 failed)",
-        "Life left": None if alert.rul_h is None else f"about {alert.rul_h:.0f} h",
+        "Life left": None if alert.rul_h is None else outlook.about(alert.rul_h),
         "Since": moment(alert.opened_ts_s),
         "Edge": origin.node,
     }

@@ -5,10 +5,11 @@ import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
   STATE_WORDS, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
-  noteWord, percent, remaining, stateOf, signalWord
+  noteWord, percent, remaining, span, stateOf, signalWord
 } from "./words.js";
 
 const REFRESH_MS = 4000;
+const LEAST_LIFE_H = 24; // the axis of remaining life reaches this far at least
 const MARK_WORDS = { bpfo: "BPFO", bpfi: "BPFI", bsf: "BSF", ftf: "FTF", shaft: "shaft" };
 
 let shown = null; // the motor's id
@@ -17,7 +18,7 @@ let charts = null;
 let marks = [];
 let shaftMarks = [];
 let stale = false;
-let lifeTop = 720;
+let lifeTop = LEAST_LIFE_H;
 let busy = false;
 let site = { changes: false };
 
@@ -37,8 +38,8 @@ function makeCharts() {
       series: [{ word: "Health", tone: "ok", width: 2 }, { word: "Severity", tone: "alarm", dash: [5, 4] }] }),
     anomaly: trend(trends, "Anomaly", "above 1 it is unlike a healthy motor", {
       unit: "", threshold: 1, range: up(1.3), series: [{ word: "Anomaly", tone: "accent", width: 2 }] }),
-    rul: trend(trends, "Remaining life", "with its 90 % interval, no band where its end is open; months are cut off", {
-      unit: "h", digits: 0, band: [1, 2], range: (_low, high) => [0, Math.min(Math.max(high, 10) * 1.1, lifeTop)], series: [
+    rul: trend(trends, "Remaining life", "", {
+      unit: "h", digits: 0, band: [1, 2], range: () => [0, lifeTop], series: [
         { word: "Upper", tone: "soft", width: 1 }, { word: "Lower", tone: "soft", width: 1 },
         { word: "Remaining life", tone: "accent", width: 2 }] }),
     velocity: trend(trends, "Vibration velocity", "", {
@@ -64,6 +65,15 @@ function makeCharts() {
 const scaled = (list, factor) => list.map((value) => (value === null ? null : value * factor));
 const lastKnown = (list) => list.findLast(known);
 
+// The axis follows estimate and lower end, which one plans by: an upper end of months would press both to the ground.
+function lifeAxis(columns) {
+  const planned = [...columns.rul_h, ...columns.rul_low_h].filter(known);
+  const top = 1.25 * planned.reduce((most, value) => Math.max(most, value), LEAST_LIFE_H);
+  const cut = columns.rul_high_h.some((value) => known(value) && value > top);
+  charts.rul.hint(`with its 90 % interval, no band where its end is open${cut ? `; upper ends beyond ${span(top)} are cut off` : ""}`);
+  return top;
+}
+
 function drawTrends(past) {
   const { columns } = past;
   const { ts_s: ts } = columns;
@@ -78,7 +88,7 @@ function drawTrends(past) {
   };
   charts.health.chart.show([ts, scaled(columns.health, 100), scaled(columns.severity, 100)], `Health, ${say("health", "", 2)}`);
   charts.anomaly.chart.show([ts, columns.anomaly], `Anomaly, ${say("anomaly", "", 2)}`);
-  lifeTop = Math.max(720, 2 * (lastKnown(columns.rul_h) ?? 0));
+  lifeTop = lifeAxis(columns);
   charts.rul.chart.show([ts, columns.rul_high_h, columns.rul_low_h, columns.rul_h], `Remaining life, ${say("rul_h", "h", 0)}`);
   charts.velocity.chart.show([ts, columns.velocity_rms_mm_s], `Vibration velocity, ${say("velocity_rms_mm_s", "mm/s", 2)}`);
   charts.accel.chart.show([ts, columns.accel_rms_m_s2], `Vibration acceleration, ${say("accel_rms_m_s2", "m/s²", 2)}`);
@@ -99,21 +109,25 @@ function drawWindow(last) {
   const top = last.envelope_step_hz * (last.envelope.length - 1);
   const until = Math.min(top, Math.max(3.3 * (hz.bpfi ?? 0), 10 * (hz.shaft ?? 0), 100));
   const kept = Math.ceil(until / last.envelope_step_hz) + 1;
+  const blurred = last.steady === false;
   marks = [];
   for (const name of ["ftf", "bsf", "bpfo", "bpfi"]) {
-    if (!known(hz[name])) continue;
+    if (blurred || !known(hz[name])) continue;
     // a defective rolling element strikes both races, so its line is at twice its spin
     const base = name === "bsf" ? 2 * hz.bsf : hz[name];
     const word = name === "bsf" ? "2 BSF" : MARK_WORDS[name];
     for (const times of name === "ftf" ? [1] : [1, 2, 3]) marks.push([times === 1 ? word : name === "bsf" ? `${2 * times} BSF` : `${times} ${word}`, base * times]);
   }
-  shaftMarks = hz.shaft ? [1, 2, 3].map((times) => [`${times}×`, hz.shaft * times]) : [];
+  shaftMarks = hz.shaft && !blurred ? [1, 2, 3].map((times) => [`${times}×`, hz.shaft * times]) : [];
   const when = `axis ${last.axis}, ${at(last.ts_s)}`;
   charts.wave.hint(`${when}, ${last.fs_hz / 1000} kHz`);
-  charts.spectrum.hint(`lines at 1, 2, 3 times the shaft's ${number(hz.shaft, "Hz")}; drag to zoom, double-click to go back`);
+  const why = blurred
+    ? `not marked: the speed went from ${number(last.speed_before_rpm, "1/min", 0)} to ${number(last.speed_rpm, "1/min", 0)}, so lines that follow the shaft are blurred` : "";
+  charts.spectrum.hint(`${why || `lines at 1, 2, 3 times the shaft's ${number(hz.shaft, "Hz")}`}; drag to zoom, double-click to go back`);
   const speed = `${number(last.speed_rpm, "1/min", 0)}${last.speed_measured ? "" : " (rated, speed is not measured)"}`;
-  charts.envelope.hint(marks.length
-    ? `band ${last.envelope_band_hz.join("–")} Hz; marks at ${speed}: ${["bpfo", "bpfi", "bsf", "ftf"].filter((name) => known(hz[name])).map((name) => `${MARK_WORDS[name]} ${hz[name].toFixed(1)} Hz`).join(", ")}`
+  const unsure = last.steady === null && last.speed_measured ? ", if it did not change" : "";
+  charts.envelope.hint(why ? `band ${last.envelope_band_hz.join("–")} Hz; ${why}` : marks.length
+    ? `band ${last.envelope_band_hz.join("–")} Hz; marks at ${speed}${unsure}: ${["bpfo", "bpfi", "bsf", "ftf"].filter((name) => known(hz[name])).map((name) => `${MARK_WORDS[name]} ${hz[name].toFixed(1)} Hz`).join(", ")}`
     : `band ${last.envelope_band_hz.join("–")} Hz; the bearing is unknown: name it in the birth message to see its frequencies`);
   const loudest = (list, step) => (list.indexOf(Math.max(...list.slice(1))) * step).toFixed(1);
   charts.wave.chart.show([axis(last.accel_m_s2.length, 1000 / last.fs_hz), last.accel_m_s2], `Waveform, ${when}`);
@@ -146,7 +160,8 @@ function drawHead() {
   const remarks = [];
   if (health.missing?.length) remarks.push(`Not measured: ${named(health.missing)}.`);
   if (health.flat?.length) remarks.push(`Stands still and is left out: ${named(health.flat)}; check the sensor and its cable.`);
-  if (health.drift?.length) {
+  const faulty = [...alerts.values()].some((alert) => alert.motor === shown && alert.state !== "clear" && alert.condition !== "anomaly");
+  if (health.drift?.length && !faulty) { // a fault that is named explains why levels have moved
     remarks.push(`No longer at the level it had on this motor: ${named(health.drift)}; check the sensor's mounting, or what was changed.`);
   }
   write(byId("motor-missing"), remarks.join(" "));

@@ -98,16 +98,16 @@ export function span(hours) {
   return `${Math.round(hours / 8766)} years`;
 }
 
-const SOON_H = 0.1;
+const SOON_H = 1; // less is no number to plan by
 
 export function remaining(health) {
   const { rul_h: middle, rul_low_h: low, rul_high_h: high } = health;
-  if (!known(middle)) return !known(low) ? "no end in sight" : low < SOON_H ? "unsure, may fail any time" : `over ${span(low)}`;
-  if (middle < SOON_H) return "at its end";
+  if (!known(middle)) return !known(low) ? "no end in sight" : low < SOON_H ? "unsure, may fail any hour" : `over ${span(low)}`;
+  if (middle < SOON_H) return "may fail any hour";
   if (!known(low)) return span(middle);
-  const from = low < SOON_H ? "any time" : span(low);
+  const from = low < SOON_H ? "any hour" : span(low);
   if (known(high)) return `${span(middle)} (${from} – ${span(high)})`;
-  return low < SOON_H ? `${span(middle)}, may fail any time` : `${span(middle)} (over ${from})`;
+  return low < SOON_H ? `${span(middle)}, may fail any hour` : `${span(middle)} (over ${from})`;
 }
 
 export function ago(seconds) {

@@ -31,6 +31,14 @@ HOSTILE = "<img src=x onerror=document.title='owned'>"
 STATE = "return document.querySelector('#view-motor').dataset.state"
 TILES = "return document.querySelectorAll('#fleet li').length"
 CHARTS = "return document.querySelectorAll('#view-motor .plot canvas').length"
+DRIFTING = """
+return import("/page/picture.js").then(({ motors }) => {
+  motors.get("m1").health.drift = ["winding_c"];
+  location.hash = "#/";
+  dispatchEvent(new Event("hashchange"));
+  location.hash = "#/motor/m1";
+  dispatchEvent(new Event("hashchange"));
+});"""
 BUDGET_BYTES = 300_000
 T0_S = 1_800_000_000.0
 
@@ -93,6 +101,11 @@ def test_a_motors_view_answers_what_how_sure_how_long_what_to_do_and_takes_an_ac
     assert "83.0 °C" in browser.text("#operating")
     label = browser.run("return document.querySelector('#trends canvas').getAttribute('aria-label')")
     assert "4 values" in label
+    assert "marks at 1480 1/min, if it did not change" in browser.text("#windows")
+    # a fault that is named explains why levels have moved
+    browser.run(DRIFTING)
+    assert "No longer at the level" not in browser.text("#motor-missing")
+    wait_until(lambda: "Inner race" in browser.text("#past"), "the alert's history again")
     browser.run("document.querySelector('#past button').click()")
     fill = """
     const form = document.querySelector('#note-form').elements;
@@ -107,6 +120,24 @@ def test_a_motors_view_answers_what_how_sure_how_long_what_to_do_and_takes_an_ac
     wait_until(lambda: "Acknowledged by Ann" in browser.text("#alerts"), "the acknowledgement in the fleet")
     assert browser.run("return document.title") == "(1) motortwin"
     assert [line for line in browser.log() if "401" not in line] == []
+
+
+def test_through_a_ramp_orders_are_not_marked_and_a_level_that_moved_is_told(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], browse: Callable[[int, int], Browser]
+) -> None:
+    introduce(watcher)
+    edge.start()
+    watcher.send(reading("m1", ts_s=T0_S, speed_rpm=900.0), reading("m1", seq=1, ts_s=T0_S + 5.0, speed_rpm=1480.0))
+    wait_until(lambda: edge.json("/v1/motors/m1/window").get("steady") is False, "the second window")
+    browser = browse(1280, 900)
+    browser.open(edge.address + "/#/motor/m1")
+    told = "not marked: the speed went from 900 1/min to 1480 1/min"
+    wait_until(lambda: browser.text("#windows").count(told) == 2, "why nothing is marked")
+    assert "BPFI" not in browser.text("#windows")
+    browser.run(DRIFTING)
+    wait_until(lambda: "No longer at the level" in browser.text("#motor-missing"), "what moved")
+    watcher.send(reading("m1", seq=2, ts_s=T0_S + 65.0, speed_rpm=1480.0))
+    wait_until(lambda: "marks at 1480 1/min: BPFO" in browser.text("#windows"), "the marks at steady speed")
 
 
 def test_changing_something_needs_the_token_and_is_off_without_one(

@@ -226,6 +226,10 @@ def test_a_fault_alert_tells_a_person_what_was_seen() -> None:
     )
 
 
+def test_a_motor_at_its_end_may_fail_any_hour() -> None:
+    assert opened(rul_h=0.4).reason.endswith(", severity 0.41, may fail any hour.")
+
+
 def test_an_anomaly_alert_names_the_band_that_stands_out() -> None:
     alert = open_alert("m1", "anomaly", evidence(band="2-4 kHz"), ANOMALY_SPEC, 3, 0)
     assert alert.reason == (

@@ -12,9 +12,11 @@ FS_HZ = 12_800.0
 N = 4096
 
 
-def taken(samples: np.ndarray, motor: str = "m1", **others: np.ndarray) -> Reading:
+def taken(
+    samples: np.ndarray, motor: str = "m1", ts_s: float = 1.8e9, speed_rpm: float | None = None, **others: np.ndarray
+) -> Reading:
     axes = {"x": samples.astype(np.float32), **others}
-    return Reading(motor=motor, boot="b1", seq=0, ts_s=1.8e9, fs_hz=FS_HZ, accel_m_s2=axes)
+    return Reading(motor=motor, boot="b1", seq=0, ts_s=ts_s, fs_hz=FS_HZ, accel_m_s2=axes, speed_rpm=speed_rpm)
 
 
 def sine(amplitude: float, f_hz: float) -> np.ndarray:
@@ -86,6 +88,35 @@ def test_windows_stay_within_their_memory_and_the_watched_one_stays() -> None:
     assert sum(windows.get(f"m{number}") is not None for number in range(100)) == 10
     windows.forget("m99")
     assert windows.get("m99") is None
+
+
+@pytest.mark.parametrize(
+    ("before_rpm", "rpm", "apart_s", "steady"),
+    [
+        (1480.0, 1478.0, 60.0, True),
+        (900.0, 1480.0, 60.0, False),
+        (0.0, 700.0, 10.0, False),
+        (1480.0, 0.0, 10.0, False),
+        (1450.0, 1480.0, 0.36, False),  # 2 % a reading, and nearly as much within one window
+        (1450.0, 1480.0, 60.0, True),  # the load changed between them
+        (900.0, 1480.0, 3600.0, None),  # too long ago to say anything
+        (900.0, 1480.0, -5.0, None),
+        (None, 1480.0, 60.0, None),
+        (1480.0, None, 60.0, None),
+    ],
+)
+def test_whether_the_shaft_turned_steadily_is_judged_by_the_reading_before(
+    before_rpm: float | None, rpm: float | None, apart_s: float, steady: bool | None
+) -> None:
+    windows = vibration.Windows(10 * 4 * N)
+    windows.put(taken(np.zeros(N), speed_rpm=before_rpm))
+    first = windows.get("m1")
+    assert first is not None
+    assert vibration.steady(first) is None
+    windows.put(taken(np.zeros(N), ts_s=1.8e9 + apart_s, speed_rpm=rpm))
+    kept = windows.get("m1")
+    assert kept is not None
+    assert vibration.steady(kept) is steady
 
 
 def test_without_memory_no_window_is_kept() -> None:
