@@ -20,6 +20,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from service import process
 from service.errors import BundleError, EdgeError, StoreError
 from service.version import VERSION
 
@@ -37,6 +38,7 @@ _HEALTHCHECK_S = 5.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the arguments ask for; the exit code."""
     options = _parser().parse_args(arguments)
+    process.prepare()
     if options.supervise:
         from service import supervisor
 
@@ -92,7 +94,9 @@ def _run(settings: Settings) -> int:
         host, port = listener.getsockname()[:2]
         _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, runtime.models.digest[:12], host, port)
         try:
-            asyncio.run(server.serve(api.create(runtime), listener))
+            application = api.create(runtime)
+            process.settle()
+            asyncio.run(server.serve(application, listener))
         finally:
             finished = runtime.stop()
     if finished:

@@ -148,17 +148,21 @@ def open_alert(motor: str, condition: str, evidence: Evidence, spec: AlarmSpec, 
     )
 
 
-def updated(alert: Alert, evidence: Evidence) -> Alert | None:
-    """The next message of an open alert, or None while nothing that matters changed.
+def moved(alert: Alert, severity: float | None, rul_h: float | None) -> bool:
+    """Whether an open alert is worth another message.
 
     What matters: severity moved by ``SEVERITY_STEP``, or the remaining life became known or halved.
     """
-    severity, rul_h = evidence.severity, evidence.rul_h
-    moved = severity is not None and (
+    worse = severity is not None and (
         alert.severity is None or abs(severity - alert.severity) >= SEVERITY_STEP - _ROUNDING
     )
-    nearer = rul_h is not None and (alert.rul_h is None or rul_h < alert.rul_h / 2)
-    if not moved and not nearer:
+    return worse or (rul_h is not None and (alert.rul_h is None or rul_h < alert.rul_h / 2))
+
+
+def updated(alert: Alert, evidence: Evidence) -> Alert | None:
+    """The next message of an open alert, or None while nothing that matters changed."""
+    severity, rul_h = evidence.severity, evidence.rul_h
+    if not moved(alert, severity, rul_h):
         return None
     subject = "Anomaly" if alert.condition == ANOMALY else _fault(alert.condition)
     return alert.model_copy(

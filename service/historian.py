@@ -36,6 +36,8 @@ _RETRY_S = 5.0
 _TIDY_S = 60.0
 _MAX_WAITING = 4096
 _GROUP = 512
+_SOON = 64
+"""So many samples do not wait for the turn: each holds its reading's window."""
 _ANSWER_S = 10.0
 _STATES = {"ok": 0, "warning": 1, "alarm": 2}
 
@@ -105,6 +107,8 @@ class Historian:
             self._last[health.motor] = (health.ts_s, health.state)
             self._bounded(self._samples)
             self._samples.append((health, reading, heard_ts_s))
+        if len(self._samples) >= _SOON and self.fault is None:
+            self._wake.set()
 
     def heed(self, alerts: Iterable[Alert]) -> None:
         """Alert messages, in order."""

@@ -19,6 +19,7 @@ from service.errors import InferenceError
 from service.health import Filtered, Inputs, advance
 from service.motor import MotorState
 from service.steady import elapsed_s
+from service.terms import terms_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -39,6 +40,7 @@ _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
 _ABSENT = np.array(None)
 _NOTHING_TOLD = [None] * 5
 _DRIVERS = 3
+_TINY = np.finfo(np.float64).tiny
 _MISSING: dict[int, tuple[str, ...]] = {
     code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
     for code in range(2 ** (len(OPERATING) + 1))
@@ -96,26 +98,20 @@ class Rounds:
         self._moment = moment
         self._sensed = sensed
         self._rules_of_drift = drift.rules_of(models)
-        manifest = models.manifest
-        self._alarms = manifest.alarms
-        self._rules = alarm.rules_of(manifest.alarms)
-        self._classes = manifest.classes
-        self._schema_id = manifest.health.schema_id
-        self._x0 = np.array(manifest.health.initial_state, dtype=np.float64).tobytes()
-        self._P0 = np.array(manifest.health.initial_cov, dtype=np.float64).tobytes()
+        terms = self._terms = terms_of(models.manifest)
         bare = np.array([not reading.accel_m_s2 for reading in admitted.readings])
         absent = np.concatenate((np.isnan(scalars), bare[:, None]), axis=1)
         self._missing: list[int] = (absent @ _MISSING_BITS).tolist()
         values = np.full((len(bare), _CONDITIONS), np.nan)
         values[:, alarm.COLUMN[ANOMALY]] = scores.anomaly
-        values[:, [alarm.COLUMN[fault] for fault in manifest.classes]] = scores.probability
+        values[:, terms.columns] = scores.probability
         self._values = values
         # Four digits are more than the models know, and keep the messages short.
-        self._anomaly: list[float] = np.round(scores.anomaly, 4).tolist()
-        self._severity: list[float] = np.round(scores.severity, 4).tolist()
-        self._probability: list[list[float]] = np.round(scores.probability, 4).tolist()
+        self._anomaly: list[float] = scores.anomaly.round(4).tolist()
+        self._severity: list[float] = scores.severity.round(4).tolist()
+        self._probability: list[list[float]] = scores.probability.round(4).tolist()
         self._risen: dict[int, float] = {}
-        self._bands = manifest.bands
+        self._bands = models.manifest.bands
         self._shares, self._drivers = _drivers(scores.contribution)
         self.states: dict[str, MotorState] = {}
         self.health: dict[int, Health] = {}
@@ -148,7 +144,7 @@ class Rounds:
             for alert in motor.alerts:
                 is_open[row, alarm.COLUMN[alert.condition]] = True
         followed = self._followed(taken, states, (is_open & _IS_FAULT).any(axis=1))
-        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._rules)
+        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules)
         self._conclude(taken, states, filtered, verdict, *followed)
 
     def _followed(
@@ -183,14 +179,18 @@ class Rounds:
         motor = self._admitted.readings[at].motor
         known = self.states.get(motor) or self._before.get(motor)
         if known is None:
-            return MotorState((), self._schema_id, self._x0, self._P0, math.nan, _NO_HITS, _NO_QUIET, (), 0, 0)
-        if known.schema_id != self._schema_id or len(known.x) != len(self._x0):
+            return MotorState(
+                (), self._terms.schema_id, self._terms.x0, self._terms.P0, math.nan, _NO_HITS, _NO_QUIET, (), 0, 0
+            )
+        if known.schema_id != self._terms.schema_id or len(known.x) != len(self._terms.x0):
             self.resets.append(motor)
-            return known._replace(schema_id=self._schema_id, x=self._x0, P=self._P0, filter_ts_s=math.nan)
+            return known._replace(
+                schema_id=self._terms.schema_id, x=self._terms.x0, P=self._terms.P0, filter_ts_s=math.nan
+            )
         return known
 
     def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:
-        size = len(self._x0) // 8
+        size = len(self._terms.x0) // 8
         max_dt_s = self._models.manifest.health.max_dt_s
         dt_s = [min(self._passed_s(at, state), max_dt_s) for at, state in zip(taken, states, strict=True)]
         return advance(
@@ -229,14 +229,15 @@ class Rounds:
     ) -> None:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
-        n_x, n_P = len(self._x0), len(self._P0)
-        told = np.where(np.isfinite(filtered.told), np.round(filtered.told, 4), _ABSENT).tolist()
+        n_x, n_P = len(self._terms.x0), len(self._terms.P0)
+        told = np.where(np.isfinite(filtered.told), filtered.told.round(4), _ABSENT).tolist()
         turned = np.asarray((verdict.opened | verdict.cleared).any(axis=1)).tolist()
         warm = np.asarray(verdict.hits.any(axis=1)).tolist()
-        passing = self._values[taken] >= self._rules.open_at
+        passing = self._values[taken] >= self._terms.rules.open_at
         passed = np.asarray(passing.any(axis=1)).tolist()
         for row, at in enumerate(taken):
             reading, state = self._admitted.readings[at], states[row]
+            bare = not reading.accel_m_s2
             x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
             heard = self._moment
             if row in filtered.unsound:
@@ -245,7 +246,8 @@ class Rounds:
             health, rul_h, rul_low_h, rul_high_h, nis = told[row]
             alerts = state.alerts
             peak_ms, peak_revision = state.peak_ms, state.peak_revision
-            if turned[row] or alerts:
+            severity = None if bare else self._severity[at]
+            if turned[row] or any(alarm.moved(alert, severity, rul_h) for alert in alerts):
                 messages, alerts = self._speak(at, row, state, verdict, rul_h)
                 if messages:
                     self.alerts[at] = messages
@@ -253,7 +255,7 @@ class Rounds:
                     peak_revision = max(peak_revision, *(a.revision for a in messages))
             self.states[reading.motor] = MotorState(
                 self._admitted.boots[at],
-                self._schema_id,
+                self._terms.schema_id,
                 x,
                 P,
                 ts_s,
@@ -267,7 +269,6 @@ class Rounds:
                 self._sensed.still[at],
                 risen[row],
             )
-            bare = not reading.accel_m_s2
             self.health[at] = Health(
                 motor=reading.motor,
                 ts_s=reading.ts_s,
@@ -276,8 +277,8 @@ class Rounds:
                 state="alarm" if alerts else "warning" if warm[row] else "ok",
                 diagnosis=self._diagnosis(at, alerts, passing[row]) if alerts or passed[row] else HEALTHY,
                 anomaly=None if bare else self._anomaly[at],
-                probabilities={} if bare else dict(zip(self._classes, self._probability[at], strict=True)),
-                severity=None if bare else self._severity[at],
+                probabilities={} if bare else dict(zip(self._terms.classes, self._probability[at], strict=True)),
+                severity=severity,
                 health=health,
                 rul_h=rul_h,
                 rul_low_h=rul_low_h,
@@ -307,12 +308,14 @@ class Rounds:
         text = "health: an output is not finite or outside its range; this motor's filter starts afresh"
         self.failures.append(Failure(self._admitted.indices[at], InferenceError(text)))
         self.resets.append(self._admitted.readings[at].motor)
-        return self._x0, self._P0, math.nan, self._moment
+        return self._terms.x0, self._terms.P0, math.nan, self._moment
 
     def _diagnosis(self, at: int, alerts: tuple[Alert, ...], passing: NDArray[np.bool_]) -> str:
         """The most probable fault with an open alert, else the most probable over its threshold, else the anomaly."""
         values = self._values[at]
         named = [alert for alert in alerts if alert.condition != ANOMALY]
+        if len(named) == 1:
+            return named[0].condition
         if named:
             told = {a.condition: (a.probability or 0.0) for a in named}
             now = {c: float(values[alarm.COLUMN[c]]) for c in told}
@@ -337,7 +340,7 @@ class Rounds:
                     if a.condition != ANOMALY and not verdict.cleared[row, alarm.COLUMN[a.condition]]
                 ]
                 reason = alarm.clear_reason(
-                    alert.condition, evidence, self._alarms.get(alert.condition), named[0] if named else None
+                    alert.condition, evidence, self._terms.alarms.get(alert.condition), named[0] if named else None
                 )
                 messages.append(alarm.cleared(alert, evidence.ts_s, reason, self._model))
             else:
@@ -349,7 +352,7 @@ class Rounds:
             # An id may repeat one of an earlier life (a replayed recording); its revisions must then go on growing.
             again = int(evidence.ts_s * 1000) <= state.peak_ms
             revision = state.peak_revision + 1 if again else 0
-            alert = alarm.open_alert(motor, condition, evidence, self._alarms[condition], hits, revision)
+            alert = alarm.open_alert(motor, condition, evidence, self._terms.alarms[condition], hits, revision)
             messages.append(alert)
             still.append(alert)
         return messages, tuple(still)
@@ -360,7 +363,7 @@ class Rounds:
         return alarm.Evidence(
             ts_s=reading.ts_s,
             anomaly=None if bare else self._anomaly[at],
-            probability={} if bare else dict(zip(self._classes, self._probability[at], strict=True)),
+            probability={} if bare else dict(zip(self._terms.classes, self._probability[at], strict=True)),
             severity=None if bare else self._severity[at],
             rul_h=rul_h,
             band=level.said(self._risen[at])
@@ -374,10 +377,11 @@ class Rounds:
 
 def _drivers(contribution: NDArray[np.float64]) -> tuple[list[list[float]], list[list[int]]]:
     """The largest contributions of each reading as shares of their sum, and their columns, largest first."""
-    positive = np.nan_to_num(np.maximum(contribution, 0.0))
+    positive = np.fmax(contribution, 0.0)  # NaN, of a reading without vibration, counts as nothing
     columns = np.argsort(-positive, axis=1, kind="stable")[:, :_DRIVERS]
-    total = np.maximum(positive.sum(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-    return np.round(np.take_along_axis(positive, columns, axis=1) / total, 3).tolist(), columns.tolist()
+    total = np.maximum(positive.sum(axis=1, keepdims=True), _TINY)
+    highest = positive[np.arange(len(positive))[:, None], columns]
+    return (highest / total).round(3).tolist(), columns.tolist()
 
 
 def _rounds(readings: Sequence[Reading]) -> list[list[int]]:

@@ -50,6 +50,7 @@ _log = logging.getLogger(__name__)
 
 _TURN_S = 0.5
 _STRAYS_WITHIN_S = 10.0
+_LISTEN_S = 0.1  # how often the fleet is gone through for motors that have fallen silent
 _REPEATED = ("duplicate", "out_of_order")
 
 
@@ -91,7 +92,7 @@ class Worker:
         self._group = Group()
         self._welcomed = False
         self._unsaid: set[str] = set()
-        self._strays_until_s = 0.0
+        self._strays_until_s = self._listen_at_s = 0.0
         self.inference_fault: str | None = None
         """Why no reading of the last batch could be judged; None while readings can be."""
 
@@ -109,8 +110,10 @@ class Worker:
         if deliveries:
             self._handle(deliveries, group.changes)
         group.add(deliveries, now_s)
-        for motor in self._presence.fallen_silent(now_s):
-            self._announce(motor, "silent")
+        if now_s >= self._listen_at_s:
+            self._listen_at_s = now_s + _LISTEN_S
+            for motor in self._presence.fallen_silent(now_s):
+                self._announce(motor, "silent")
         if group.due(time.monotonic(), self._link.window, idle=not deliveries):
             self.settle()
         else:

@@ -32,6 +32,8 @@ MAX_BIRTH_BYTES = 65_536
 _LARGE_SCALE = 1e30  # below it no count overflows float32
 _TYPED_ARRAYS = range(64, 88)  # RFC 8746; left packed, so that a refusal can name the axis
 
+_TEXT = frozenset({str})
+
 _Incoming = TypeVar("_Incoming", bound=Message)
 
 
@@ -65,8 +67,8 @@ def decode_reading(payload: bytes) -> Reading:
     reading = _validated(Reading, body)
     if reading.accel_m_s2 and reading.fs_hz is None:
         raise Refused("invalid", "fs_hz", "missing beside accel_m_s2", "add the sampling rate in Hz as fs_hz")
-    lengths = {axis: len(samples) for axis, samples in reading.accel_m_s2.items()}
-    if len(set(lengths.values())) > 1:
+    if len(reading.accel_m_s2) > 1 and len({len(samples) for samples in reading.accel_m_s2.values()}) > 1:
+        lengths = {axis: len(samples) for axis, samples in reading.accel_m_s2.items()}
         detail = ", ".join(f"{axis} has {length} samples" for axis, length in lengths.items())
         raise Refused("invalid", "accel_m_s2", detail, "send the same number of samples on every axis")
     return reading
@@ -110,7 +112,7 @@ def _body(payload: bytes, limit: int, remedy: str) -> dict[str, Any]:
         raise Refused(
             "undecodable", "payload", f"read as {kind}: {_first_cause(error)}", "send a JSON object or a CBOR map"
         ) from error
-    if not isinstance(body, dict) or not all(isinstance(key, str) for key in body):
+    if not isinstance(body, dict) or not _TEXT.issuperset(map(type, body)):
         raise Refused("undecodable", "payload", "not an object with text keys", "send a JSON object or a CBOR map")
     return body
 
@@ -159,8 +161,10 @@ def _first_cause(error: BaseException) -> str:
 
 def _no_truth(payload: bytes) -> bool:
     """Whether no list in these JSON bytes can hold ``true`` or ``false``, which Python would take for numbers."""
+    if payload[0] >= 0x80:
+        return False
     start, end = payload.find(b"["), payload.rfind(b"]")
-    return payload[0] < 0x80 and payload.find(b"u", start, end) < 0 and payload.find(b"s", start, end) < 0
+    return payload.find(b"u", start, end) < 0 and payload.find(b"s", start, end) < 0
 
 
 def _listed(samples: list[Any]) -> Any:
@@ -204,9 +208,9 @@ def _unpacked(axis: str, samples: Any, scale: Any) -> Any:
 
 def _validated(kind: type[_Incoming], body: dict[str, Any]) -> _Incoming:
     known = kind.model_fields
-    for key in body:
-        if key not in known:
-            raise Refused("invalid", key, "unknown field", f"known fields: {', '.join(known)}")
+    if not known.keys() >= body.keys():
+        key = next(key for key in body if key not in known)
+        raise Refused("invalid", key, "unknown field", f"known fields: {', '.join(known)}")
     try:
         return kind.model_validate(body)
     except ValidationError as error:
