@@ -80,7 +80,7 @@ data: .venv/.stamp ## public recordings from their publishers, checked -> MOTOR_
 
 .PHONY: train
 train: .venv/.stamp ## makes the models in service/models from the twin, with torch
-	@$(FULL) -m training train $(ARGS)
+	@$(FULL) -m training train --work build/training $(ARGS)
 
 .PHONY: gate
 gate: .venv/.stamp ## candidate against champion on a frozen replay, refused where it got worse -> build/gate

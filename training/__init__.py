@@ -13,11 +13,15 @@ heat         what heat a load should make: shared by features and filter
 health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life
 disturbance  what other people's machines have in their signal and the twin's have not
 data         windows of the twin, made rougher than the twin makes them, split by motor
-train        twin -> fit -> calibrate -> report on motors never seen -> bundle
+shards       chunks of training data on disk: kept as they are made, believed by their digest
+train        the steps: prepare -> fit, calibrate, report on motors never seen -> export -> bundle
+stage        what stands between the steps, in their working folder
 export       torch module -> ONNX bytes that carry no trace of the machine they were made on
 sketch       the healthy machines' inputs in few numbers, for the manifest: what the edge judges drift by
 card         the model card: what a bundle was made from, what it is for, where it fails
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
+atomic       files and folders that are there whole or not at all
+progress     a bar where a person watches
 commission   the shipped models fitted to a plant's own healthy running
 evt          thresholds for rates that were hardly ever seen
 rescale      a bundle whose anomaly score is weighed anew, group by group

@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from service import bundle
 from service.errors import BundleError
@@ -15,11 +16,58 @@ from simulator.console import number
 from simulator.recording import RecordingError
 from simulator.unit import UNITS
 from training import bundle as written
-from training import card, commission, score, sketch
-from training.train import Args, train
+from training import card, commission, score, sketch, train
+from training.train import Args
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MODELS = Path("service/models")
 COMMISSIONED = Path("build/commissioned")
+WORK = Path("build/training")
+
+
+class Step(NamedTuple):
+    """One of the steps that ``train`` is made of."""
+
+    summary: str
+    details: str
+    fields: tuple[str, ...]
+    run: Callable[[Args, Path, Callable[[str], None]], object]
+
+
+STEPS = {
+    "prepare": Step(
+        "the training set from the twin",
+        "Makes the windows that the models learn from and keeps them by the thousand in WORK/data. Interrupted, it "
+        "goes on where it was: what is whole and made by the same seed and twin stays, the rest is made. Example: "
+        "python -m training prepare --windows 131072 --seed 1 --workers 2",
+        ("windows", "seed", "workers"),
+        train.prepare,
+    ),
+    "fit": Step(
+        "networks and thresholds from the prepared data",
+        "Fits and calibrates the networks on what prepare made, reports on motors that nothing was fitted to, and "
+        "keeps weights, thresholds and figures in WORK/weights.npz. Example: python -m training fit --epochs 30",
+        ("epochs", "golden", "commit", "false_alarms", "workers"),
+        train.fit,
+    ),
+    "export": Step(
+        "weights to ONNX graphs and golden vectors",
+        "Makes WORK/graphs from WORK/weights.npz: the same bytes for the same weights. Example: python -m training "
+        "export --work build/training",
+        (),
+        lambda _args, work, tell: train.export(work, tell),
+    ),
+    "bundle": Step(
+        "graphs to a bundle that the edge's loader has proven",
+        "Puts WORK/graphs, thresholds, golden vectors, drift sketch and model card together, and in OUT's place once "
+        "the edge's own loader has proven them. Example: python -m training bundle --out build/models",
+        ("out",),
+        lambda args, work, tell: train.assemble(work, args.out, tell),
+    ),
+}
+"""What ``train`` does as a whole, one by one; each reads what the one before left in ``--work``."""
 _OWN = {"evaluate": "training.evaluate.__main__", "gan": "training.gan.command", "gate": "training.gate.command"}
 
 
@@ -56,13 +104,7 @@ def _parser() -> argparse.ArgumentParser:
         "--geometry 6309",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for field in fields(Args):
-        making.add_argument(
-            f"--{field.name.replace('_', '-')}",
-            type=type(field.default),
-            default=field.default,
-            help=field.metadata["help"],
-        )
+    _fields(making, *(field.name for field in fields(Args)))
     own = making.add_argument_group("your own data")
     own.add_argument(
         "--data", nargs="+", metavar="FILE", help="healthy running: .mat, .npz, .csv, .parquet, history.db"
@@ -74,6 +116,13 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--first", type=float, default=1.0, help="use only this share of each recording, from its start")
     own.add_argument("--sure", action="store_true", help="the machine is sound, whatever the shipped models think")
     making.set_defaults(run=_train)
+
+    for name, step in STEPS.items():
+        part = commands.add_parser(
+            name, help=step.summary, description=step.details, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        _fields(part, "work", *step.fields)
+        part.set_defaults(run=_step, step=step, work=WORK)
 
     judging = commands.add_parser(
         "score",
@@ -126,11 +175,34 @@ def _unsaid(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     )
 
 
+def _fields(parser: argparse.ArgumentParser, *names: str) -> None:
+    for field in fields(Args):
+        if field.name in names:
+            parser.add_argument(
+                f"--{field.name.replace('_', '-')}",
+                type=Path if field.default is None else type(field.default),
+                default=field.default,
+                help=field.metadata["help"],
+            )
+
+
+def _args(options: argparse.Namespace) -> Args:
+    return Args(**{field.name: getattr(options, field.name) for field in fields(Args) if hasattr(options, field.name)})
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
 def _train(options: argparse.Namespace) -> int:
     if options.data:
         return _commission(options)
-    args = Args(**{field.name: getattr(options, field.name) for field in fields(Args)})
-    train(args, lambda line: print(line, flush=True))
+    train.train(_args(options), _tell)
+    return 0
+
+
+def _step(options: argparse.Namespace) -> int:
+    options.step.run(_args(options), options.work, train.timed(_tell))
     return 0
 
 
@@ -149,7 +221,7 @@ def _commission(options: argparse.Namespace) -> int:
             first=options.first,
             sure=options.sure,
         ),
-        lambda line: print(line, flush=True),
+        _tell,
     )
     return 0
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import io
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +23,7 @@ from service.contract.manifest import (
     WindowSpec,
 )
 from service.contract.signals import NAMEPLATE, OPERATING
-from training import card, health
+from training import atomic, card, health
 from training.anomaly import GROUPS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
@@ -35,6 +32,7 @@ from training.spectrum import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import nn
@@ -52,8 +50,6 @@ VERSION = 3
 LIMIT_BYTES = 2_000_000
 """A bundle travels over thin lines and stands in the repository."""
 
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 _BATCH: Literal["batch"] = "batch"
 _ROWS: dict[str, TensorSpec] = {
     "accel_m_s2": TensorSpec(dtype="float32", shape=(_BATCH, SAMPLES)),
@@ -113,13 +109,20 @@ class Models(NamedTuple):
     health: health.Health
 
 
+class Graphs(NamedTuple):
+    """What was exported: files by name, golden vectors among them; what goes in and out; how many nodes there are."""
+
+    contents: dict[str, bytes]
+    specs: dict[GraphName, GraphSpec]
+    nodes: dict[str, int]
+
+
 class Written(NamedTuple):
-    """A bundle that was written and proven, and the modules that it was made from."""
+    """A bundle that was written and proven."""
 
     digest: str
     size_bytes: int
     nodes: dict[str, int]
-    modules: Models
 
 
 def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
@@ -148,10 +151,58 @@ def window_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
     return {name: getattr(sample, name) for name in _ROWS}
 
 
+def exported(models: Models, sample: Windows, *, seed: int) -> Graphs:
+    """The models as ONNX files, with golden vectors by torch itself.
+
+    Args:
+        models: what to export.
+        sample: windows that become golden vectors, with missing values among them.
+        seed: of the training.
+
+    Raises:
+        training.export.ExportError: a graph did not come out as the contract wants it.
+    """
+    feeds: dict[GraphName, dict[str, NDArray[np.generic]]] = {
+        "anomaly": window_feeds(sample),
+        "classifier": window_feeds(sample),
+        MERGED: window_feeds(sample),
+        "health": health_feeds(sample),
+    }
+    modules: dict[GraphName, nn.Module] = {
+        "anomaly": models.anomaly,
+        "classifier": models.classifier,
+        MERGED: Vibration(models.anomaly, models.classifier).eval(),
+        "health": models.health,
+    }
+    contents: dict[str, bytes] = {}
+    specs: dict[GraphName, GraphSpec] = {}
+    nodes: dict[str, int] = {}
+    vectors: dict[str, NDArray[np.generic]] = {}
+    for name, given in feeds.items():
+        module = modules[name]
+        inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in given.items()}
+        metadata = {"graph": name, "opset": str(OPSET), "ir": str(IR_VERSION), "seed": str(seed)}
+        if "probability" in OUTPUTS[name]:
+            metadata["classes"] = ",".join(CLASSES)
+        graph = export(module, name, inputs, list(OUTPUTS[name]), metadata)
+        file = f"{name}.onnx"
+        contents[file], nodes[name] = graph.raw, graph.nodes
+        specs[name] = GraphSpec(
+            file=file, sha256=_sha256(graph.raw), opset=OPSET, inputs=INPUTS[name], outputs=OUTPUTS[name]
+        )
+        if name == MERGED:
+            continue  # proven by the vectors of the two that it merges
+        with torch.no_grad():
+            answers = module(*inputs.values())
+        vectors |= {f"{name}.{key}": value for key, value in given.items()}
+        vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
+    contents[GOLDEN_FILE] = packed(vectors)
+    return Graphs(contents, specs, nodes)
+
+
 def write(
     folder: Path,
-    models: Models,
-    sample: Windows,
+    graphs: Graphs,
     *,
     alarms: Mapping[str, AlarmSpec],
     seed: int,
@@ -159,12 +210,11 @@ def write(
     metrics: Mapping[str, float],
     drawn: SketchSpec | None = None,
 ) -> Written:
-    """Exports the models, proves them with the edge's own loader, then puts them in the folder's place.
+    """Proves the graphs with the edge's own loader, then puts them in the folder's place.
 
     Args:
         folder: replaced as a whole, or left untouched if anything fails.
-        models: what to export.
-        sample: windows that become golden vectors, with missing values among them.
+        graphs: what was exported.
         alarms: per condition.
         seed: of the training.
         training: how the bundle was made.
@@ -174,74 +224,32 @@ def write(
     Raises:
         service.errors.BundleError: the edge would refuse the bundle.
         BundleTooLargeError: the files weigh more than ``LIMIT_BYTES``.
+        training.atomic.WriteError: they could not be written.
     """
-    feeds: dict[GraphName, dict[str, NDArray[np.generic]]] = {
-        "anomaly": window_feeds(sample),
-        "classifier": window_feeds(sample),
-        MERGED: window_feeds(sample),
-        "health": health_feeds(sample),
-    }
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "fresh"
-        fresh.mkdir(mode=0o755)
-        graphs: dict[GraphName, GraphSpec] = {}
-        nodes: dict[str, int] = {}
-        vectors: dict[str, NDArray[np.generic]] = {}
-        modules: dict[GraphName, nn.Module] = {
-            "anomaly": models.anomaly,
-            "classifier": models.classifier,
-            MERGED: Vibration(models.anomaly, models.classifier).eval(),
-            "health": models.health,
-        }
-        for name, given in feeds.items():
-            module = modules[name]
-            inputs = {key: torch.from_numpy(np.ascontiguousarray(value)) for key, value in given.items()}
-            metadata = {"graph": name, "opset": str(OPSET), "ir": str(IR_VERSION), "seed": str(seed)}
-            if "probability" in OUTPUTS[name]:
-                metadata["classes"] = ",".join(CLASSES)
-            exported = export(module, name, inputs, list(OUTPUTS[name]), metadata)
-            file = f"{name}.onnx"
-            (fresh / file).write_bytes(exported.raw)
-            nodes[name] = exported.nodes
-            graphs[name] = GraphSpec(
-                file=file, sha256=_sha256(exported.raw), opset=OPSET, inputs=INPUTS[name], outputs=OUTPUTS[name]
-            )
-            if name == MERGED:
-                continue  # proven by the vectors of the two that it merges
-            with torch.no_grad():
-                answers = module(*inputs.values())
-            vectors |= {f"{name}.{key}": value for key, value in given.items()}
-            vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
-        golden = packed(vectors)
-        (fresh / GOLDEN_FILE).write_bytes(golden)
-        manifest = Manifest(
-            name=NAME,
-            version=VERSION,
-            graphs=graphs,
-            window=WindowSpec(samples=SAMPLES, min_samples=MIN_SAMPLES, fs_hz=FS_HZ),
-            classes=CLASSES,
-            bands=tuple(group.name for group in GROUPS),
-            alarms=dict(alarms),
-            health=health_spec(),
-            golden=GoldenSpec(file=GOLDEN_FILE, sha256=_sha256(golden), rtol=1e-3, atol=1e-3),
-            seed=seed,
-            training=dict(training),
-            metrics=dict(metrics),
-            sketch=drawn,
+    manifest = Manifest(
+        name=NAME,
+        version=VERSION,
+        graphs=graphs.specs,
+        window=WindowSpec(samples=SAMPLES, min_samples=MIN_SAMPLES, fs_hz=FS_HZ),
+        classes=CLASSES,
+        bands=tuple(group.name for group in GROUPS),
+        alarms=dict(alarms),
+        health=health_spec(),
+        golden=GoldenSpec(file=GOLDEN_FILE, sha256=_sha256(graphs.contents[GOLDEN_FILE]), rtol=1e-3, atol=1e-3),
+        seed=seed,
+        training=dict(training),
+        metrics=dict(metrics),
+        sketch=drawn,
+    )
+    manifest, text = card.attached(manifest)
+    described = {card.FILE: text, MANIFEST_FILE: (manifest.model_dump_json(indent=1) + "\n").encode()}
+    contents = {**graphs.contents, **described}
+    size = sum(map(len, contents.values()))
+    if size > LIMIT_BYTES:
+        raise BundleTooLargeError(
+            f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller"
         )
-        manifest, text = card.attached(manifest)
-        (fresh / card.FILE).write_bytes(text)
-        (fresh / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n")
-        size = sum(file.stat().st_size for file in fresh.iterdir())
-        if size > LIMIT_BYTES:
-            raise BundleTooLargeError(
-                f"bundle of {size} bytes exceeds {LIMIT_BYTES}; make networks or golden vectors smaller"
-            )
-        digest = edge.load(fresh, prove=True).digest
-        replaced(folder, fresh, Path(scratch) / "old")
-    return Written(digest, size, nodes, models)
+    return Written(place(folder, contents), size, graphs.nodes)
 
 
 def place(folder: Path, contents: Mapping[str, bytes]) -> str:
@@ -249,17 +257,9 @@ def place(folder: Path, contents: Mapping[str, bytes]) -> str:
 
     Raises:
         service.errors.BundleError: the edge would refuse the bundle; the folder is untouched.
+        training.atomic.WriteError: they could not be written.
     """
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as scratch:
-        fresh = Path(scratch) / "fresh"
-        fresh.mkdir(mode=0o755)
-        for name, raw in contents.items():
-            (fresh / name).write_bytes(raw)
-        digest = edge.load(fresh, prove=True).digest
-        replaced(folder, fresh, Path(scratch) / "old")
-    return digest
+    return atomic.folder(folder, contents, lambda fresh: edge.load(fresh, prove=True).digest)
 
 
 def carded(folder: Path) -> str:
@@ -288,25 +288,6 @@ def health_spec() -> HealthSpec:
         innovation_names=health.INNOVATION_NAMES,
         max_dt_s=health.MAX_DT_S,
     )
-
-
-def replaced(folder: Path, fresh: Path, old: Path) -> None:
-    """Puts ``fresh`` in ``folder``'s place; whoever looks sees a whole bundle, the old one or the new one."""
-    if not folder.exists():
-        fresh.rename(folder)
-    elif not _exchanged(fresh, folder):
-        folder.rename(old)  # a file system that cannot exchange: for an instant there is none
-        fresh.rename(folder)
-
-
-def _exchanged(one: Path, other: Path) -> bool:
-    """Whether the two names could be exchanged in one step (Linux, ``renameat2`` of the C library)."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if rename is None:
-        return False
-    here = ctypes.c_int(_AT_FDCWD)
-    status: int = rename(here, bytes(one), here, bytes(other), ctypes.c_uint(_RENAME_EXCHANGE))
-    return status == 0
 
 
 def packed(vectors: Mapping[str, NDArray[np.generic]]) -> bytes:

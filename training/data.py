@@ -23,11 +23,13 @@ from service.contract.bearing import CATALOGUE
 from service.contract.faults import BEARING_FAULTS, Fault
 from service.contract.signals import NAMEPLATE, OPERATING
 from simulator import dataset
+from training import shards
 from training.disturbance import Rows, disturb
 from training.features import Features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -76,7 +78,15 @@ class Split:
     report: Table
 
 
-def table(count: int, *, seed: int, workers: int, healthy_share: float, told: Callable[[int, int], None]) -> Table:
+def table(
+    count: int,
+    *,
+    seed: int,
+    workers: int,
+    healthy_share: float,
+    told: Callable[[int, int], None],
+    kept: Path | None = None,
+) -> Table:
     """Features of ``count`` windows.
 
     Args:
@@ -85,15 +95,37 @@ def table(count: int, *, seed: int, workers: int, healthy_share: float, told: Ca
         workers: processes.
         healthy_share: share of windows without a fault.
         told: called with windows done and windows wanted.
+        kept: folder that finished chunks are kept in, and taken from where they are whole and of this recipe.
+
+    Raises:
+        training.atomic.WriteError: a chunk could not be kept.
     """
     chunks = -(-count // CHUNK)
-    job = partial(_chunk, seed, healthy_share)
-    parts: list[Table] = []
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        for part in pool.map(job, range(chunks)):
-            parts.append(part)
-            told(len(parts) * CHUNK, chunks * CHUNK)
-    return Table(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Table)))
+    made_by = shards.recipe(seed=seed, healthy_share=healthy_share, chunk=CHUNK)
+    parts: dict[int, Table] = {}
+    if kept is not None:
+        found = {index: shards.read(kept, index, made_by) for index in range(chunks)}
+        parts = {index: Table(**arrays) for index, arrays in found.items() if arrays is not None}  # type: ignore[arg-type]
+    told(len(parts) * CHUNK, chunks * CHUNK)
+    lacking = [index for index in range(chunks) if index not in parts]
+    for index, part in zip(lacking, _made(partial(_chunk, seed, healthy_share), lacking, workers), strict=True):
+        if kept is not None:
+            shards.write(kept, index, made_by, {one.name: getattr(part, one.name) for one in fields(Table)})
+        parts[index] = part
+        told(len(parts) * CHUNK, chunks * CHUNK)
+    return Table(*(np.concatenate([getattr(parts[k], one.name) for k in range(chunks)]) for one in fields(Table)))
+
+
+def _made(job: Callable[[int], Table], indices: list[int], workers: int) -> Iterator[Table]:
+    if workers == 1 or len(indices) < 2:
+        yield from map(job, indices)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    try:
+        yield from pool.map(job, indices)
+    finally:
+        # Whoever stops listening, as for a full disk, does not wait for what is not begun.
+        pool.shutdown(cancel_futures=True)
 
 
 def split(whole: Table, seed: int) -> Split:

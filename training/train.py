@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
+import tempfile
 import time
-from dataclasses import dataclass, field, fields
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from service.contract.faults import ANOMALY, BEARING_FAULTS, HEALTHY
 from service.contract.manifest import AlarmSpec
-from training import anomaly, bundle, classifier, data, health, sketch
+from training import anomaly, atomic, bundle, classifier, data, health, progress, sketch, stage
 from training.classifier import CLASSES, FAMILIES
 from training.evaluate.interval import Interval, share
 from training.features import Features
 from training.score import FAR
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from training.data import Table
 
+    Tell = Callable[[str], None]
+
+HEALTHY_SHARE = 0.35
+"""Of the windows that are learnt from."""
 DETECTABLE = 0.3
 """Recall and severity error are told for severities from here on: below, a fault need not be named yet."""
 
@@ -38,6 +43,10 @@ class Args:
 
     out: Path = field(
         default=Path("service/models"), metadata={"help": "bundle folder, replaced as a whole", "result": False}
+    )
+    work: Path | None = field(
+        default=None,
+        metadata={"help": "folder that keeps data, weights and graphs, so that it resumes; else none", "result": False},
     )
     windows: int = field(default=131_072, metadata={"help": "twin windows to learn from, in chunks of 1024"})
     epochs: int = field(default=30, metadata={"help": "passes over the windows, per network"})
@@ -65,8 +74,15 @@ class Args:
             )
 
 
-def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
-    """Trains and writes a bundle.
+class Trained(NamedTuple):
+    """A bundle that was written and proven, and the modules that it was made from."""
+
+    written: bundle.Written
+    modules: bundle.Models
+
+
+def train(args: Args, tell: Tell) -> Trained:
+    """Trains and writes a bundle: ``prepare``, ``fit``, ``export`` and ``assemble``, one after the other.
 
     Args:
         args: what to do.
@@ -74,20 +90,48 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
 
     Raises:
         service.errors.BundleError: the edge would refuse the result; the old bundle stays.
+        training.atomic.WriteError: something could not be written; the old bundle stays.
     """
-    started = time.monotonic()
+    tell = timed(tell)
+    atomic.tried(args.out)
+    with _work(args.work) as work:
+        prepare(args, work, tell)
+        fit(args, work, tell)
+        models = export(work, tell)
+        return Trained(assemble(work, args.out, tell), models)
 
-    def say(text: str) -> None:
-        tell(f"[{time.monotonic() - started:5.1f} s] {text}")
 
+def prepare(args: Args, work: Path, tell: Tell) -> None:
+    """Makes the data set; what is there already, whole and of the same recipe, is kept. Raises ``WriteError``."""
+    whole = _data(args, work)
+    told = stage.Prepared(seed=args.seed, windows=args.windows, data_sha256=_digest(whole))
+    stage.save_prepared(work, told)
+    count = f"{len(whole)} of {len(np.unique(whole.motor))} motors, {int(whole.healthy.sum())} healthy"
+    tell(f"windows: {count}; sha256 {told.data_sha256[:12]}")
+
+
+def fit(args: Args, work: Path, tell: Tell) -> None:
+    """Fits, calibrates and reports on motors never seen, from the prepared data; leaves weights and figures.
+
+    Raises:
+        training.stage.StageError: no data are prepared, or by another version of the twin.
+        ValueError: a class has no window to learn from.
+        training.atomic.WriteError: the weights could not be written.
+    """
+    prepared = stage.load_prepared(work)
+    args = replace(args, seed=prepared.seed, windows=prepared.windows)
+    whole = _data(args, work)
+    if _digest(whole) != prepared.data_sha256:
+        raise stage.StageError(
+            f"{work}: prepared by another version of the twin; python -m training prepare --work {work} --seed "
+            f"{args.seed} --windows {args.windows}"
+        )
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(mode=True)
     torch.manual_seed(args.seed)
-    whole = data.table(args.windows, seed=args.seed, workers=args.workers, healthy_share=0.35, told=_progress)
     parts = data.split(whole, args.seed)
-    say(
-        f"windows: fit {len(parts.fit)}, calibrate {len(parts.calibrate)}, report {len(parts.report)}, by motor",
-    )
+    tell(f"windows: fit {len(parts.fit)}, calibrate {len(parts.calibrate)}, report {len(parts.report)}, by motor")
+    refuse_empty(parts)
 
     network = classifier.fit(
         torch.from_numpy(parts.fit.features),
@@ -98,7 +142,7 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
     classifier.calibrate(
         network, torch.from_numpy(parts.calibrate.features), torch.from_numpy(parts.calibrate.severity)
     )
-    say("classifier fitted")
+    tell("classifier fitted")
     autoencoder = anomaly.fit(
         torch.from_numpy(parts.fit.features[parts.fit.healthy]),
         epochs=2 * args.epochs,
@@ -109,42 +153,112 @@ def train(args: Args, tell: Callable[[str], None]) -> bundle.Written:
         torch.from_numpy(parts.calibrate.features[parts.calibrate.healthy]),
         false_alarm_rate=args.false_alarms,
     )
-    say("autoencoder fitted")
+    tell("autoencoder fitted")
 
     alarms = thresholds(network, parts.calibrate)
-    metrics = report(network, autoencoder, alarms, parts.report, tell)
-    models = bundle.Models(
-        anomaly.Anomaly(Features(), autoencoder).eval(),
-        classifier.Classifier(Features(), network).eval(),
-        health.Health().eval(),
-    )
-    sample = data.windows(args.golden, seed=args.seed + 7, healthy_share=0.4)
     # the gate trains again by these, and wants the same digest
     arguments = {
         f"argument.{one.name}": str(getattr(args, one.name)) for one in fields(args) if one.metadata.get("result", True)
     }
-    written = bundle.write(
-        args.out,
-        models,
-        sample,
-        alarms=alarms,
+    found = stage.Fit(
         seed=args.seed,
+        golden=args.golden,
+        alarms=alarms,
         training={
             "data": "motor twin of this repository, no recording of a real machine",
             "windows": str(len(whole)),
             "motors": str(len(np.unique(whole.motor))),
             "epochs": str(args.epochs),
-            "data_sha256": hashlib.sha256(
-                b"".join(np.ascontiguousarray(getattr(whole, one.name)).tobytes() for one in fields(whole))
-            ).hexdigest(),
+            "data_sha256": prepared.data_sha256,
             "torch": torch.__version__.split("+")[0],
             **arguments,
         },
-        metrics=metrics,
-        drawn=sketch.sketch(args.seed),
+        metrics=report(network, autoencoder, alarms, parts.report, tell),
     )
-    say(f"bundle {written.digest[:12]}: {written.size_bytes} bytes in {args.out}, proven by the edge's loader")
+    stage.save_weights(work, stage.Fitted(network, autoencoder, found))
+
+
+def export(work: Path, tell: Tell) -> bundle.Models:
+    """Weights to ONNX graphs and golden vectors; the modules that they were made from.
+
+    Raises:
+        training.stage.StageError: there are no weights.
+        training.atomic.WriteError: the graphs could not be written.
+    """
+    network, autoencoder, told = stage.load_weights(work)
+    models = bundle.Models(
+        anomaly.Anomaly(Features(), autoencoder).eval(),
+        classifier.Classifier(Features(), network).eval(),
+        health.Health().eval(),
+    )
+    sample = data.windows(told.golden, seed=told.seed + 7, healthy_share=0.4)
+    graphs = bundle.exported(models, sample, seed=told.seed)
+    stage.save_graphs(work, told, graphs)
+    tell(f"graphs: {', '.join(f'{name} {count} nodes' for name, count in graphs.nodes.items())}")
+    return models
+
+
+def assemble(work: Path, out: Path, tell: Tell) -> bundle.Written:
+    """Graphs, thresholds, golden vectors, sketch and card to a bundle that the edge's loader has proven.
+
+    Raises:
+        training.stage.StageError: there are no graphs.
+        service.errors.BundleError: the edge would refuse the result; the old bundle stays.
+        training.atomic.WriteError: it could not be written; the old bundle stays.
+    """
+    told, graphs = stage.load_graphs(work)
+    written = bundle.write(
+        out,
+        graphs,
+        alarms=told.alarms,
+        seed=told.seed,
+        training=told.training,
+        metrics=told.metrics,
+        drawn=sketch.sketch(told.seed),
+    )
+    tell(f"bundle {written.digest[:12]}: {written.size_bytes} bytes in {out}, proven by the edge's loader")
     return written
+
+
+def timed(tell: Tell) -> Tell:
+    """``tell`` with the seconds since now before every line."""
+    started = time.monotonic()
+    return lambda text: tell(f"[{time.monotonic() - started:5.1f} s] {text}")
+
+
+@contextmanager
+def _work(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="motortwin-") as scratch:
+        yield Path(scratch)
+
+
+def _data(args: Args, work: Path) -> Table:
+    return data.table(
+        args.windows,
+        seed=args.seed,
+        workers=args.workers,
+        healthy_share=HEALTHY_SHARE,
+        told=progress.bar("twin windows"),
+        kept=work / stage.DATA,
+    )
+
+
+def _digest(whole: Table) -> str:
+    columns = (np.ascontiguousarray(getattr(whole, one.name)).tobytes() for one in fields(whole))
+    return hashlib.sha256(b"".join(columns)).hexdigest()
+
+
+def refuse_empty(parts: data.Split) -> None:
+    """Raises ``ValueError`` where a class has no window in one of the parts."""
+    for name, part in (("fit", parts.fit), ("calibrate", parts.calibrate), ("report on", parts.report)):
+        counts = dict(zip(CLASSES, (part.severity > 0.0).sum(axis=0), strict=True))
+        counts[HEALTHY] = part.healthy.sum()
+        empty = [str(label) for label, count in counts.items() if not count]
+        if empty:
+            raise ValueError(f"--windows: too few, none of {', '.join(empty)} is left to {name}; make more windows")
 
 
 def thresholds(network: classifier.Network, table: Table) -> dict[str, AlarmSpec]:
@@ -253,9 +367,3 @@ def _predicted(network: classifier.Network, table: Table) -> tuple[NDArray[np.fl
     with torch.no_grad():
         probability, severity = network(torch.from_numpy(table.features))
     return probability.numpy(), severity.numpy()
-
-
-def _progress(done: int, wanted: int) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(f"\rtwin windows {done}/{wanted}" + ("\n" if done == wanted else ""))
-        sys.stderr.flush()

@@ -27,7 +27,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
 
     folder = tmp_path_factory.mktemp("trained") / "models"
     lines: list[str] = []
-    train(Args(out=folder, windows=2048, epochs=4, workers=2, golden=6), lines.append)
+    train(Args(out=folder, work=folder.parent / "work", windows=2048, epochs=4, workers=2, golden=6), lines.append)
     return folder, lines
 
 
