@@ -1,10 +1,10 @@
 """The anomaly detector: an autoencoder that has only ever seen healthy machines.
 
 It looks at features that do not tell one healthy machine from another: ratios to the local background, impulsiveness,
-heat beyond what the load explains; no level and no colour. A group of features is odd by its reconstruction error
-(values that do not go together) and by how far it lies above what healthy machines show (no feature is worrying for
-being low). Each group is measured by what is usual on healthy machines that nothing was fitted to; the score is 1 at
-the calibrated threshold.
+heat beyond what the load explains; no colour, and of the level only whether any machine could shake so. A group of
+features is odd by its reconstruction error (values that do not go together) and by how far it lies above what healthy
+machines show (no feature is worrying for being low). Each group is measured by what is usual on healthy machines that
+nothing was fitted to; the score is 1 at the calibrated threshold.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
 CLAMP = 6.0
 HEIGHT = 0.5
 """Weight of being high against being oddly composed."""
+
+BEYOND: dict[str, float] = {"level_accel": 2.69, "level_velocity": 2.0}
+"""Common logarithms of 490 m/s^2 (50 g, where accelerometers for machines end) and of 100 mm/s RMS (some 20 times
+where ISO 10816-1 sees damage done): more is a fault of the measurement, and like nothing that the bundle has learnt."""
+_BEYOND_STEP = 0.05
 
 
 class Group(NamedTuple):
@@ -38,6 +43,7 @@ GROUPS: tuple[Group, ...] = (
     Group("orders", tuple(f"order_{order:g}_ratio" for order in SHAFT_ORDERS)),
     Group("thermal", ("winding_excess", "housing_excess", "winding_heat", "housing_heat", "resistance_ratio")),
     Group("load", ("load_pu", "current_pu")),
+    Group("levels", tuple(BEYOND)),
 )
 """Groups of features, in the order of the contribution columns."""
 
@@ -49,20 +55,25 @@ class Autoencoder(nn.Module):
     mean: Tensor
     scale: Tensor
     membership: Tensor
+    level_columns: Tensor
+    beyond: Tensor
     usual: Tensor
     threshold: Tensor
 
     def __init__(self, width: int = 40, bottleneck: int = 6) -> None:
         super().__init__()
-        names = [name for group in GROUPS for name in group.features]
+        coded = GROUPS[:-1]
+        names = [name for group in coded for name in group.features]
         self.register_buffer("columns", torch.tensor([INDEX[name] for name in names]))
         self.register_buffer("mean", torch.zeros(len(names)))
         self.register_buffer("scale", torch.ones(len(names)))
-        member = torch.zeros(len(names), len(GROUPS))
-        for column, group in enumerate(GROUPS):
+        member = torch.zeros(len(names), len(coded))
+        for column, group in enumerate(coded):
             for name in group.features:
                 member[names.index(name), column] = 1.0 / len(group.features)
         self.register_buffer("membership", member)
+        self.register_buffer("level_columns", torch.tensor([INDEX[name] for name in BEYOND]))
+        self.register_buffer("beyond", torch.tensor(list(BEYOND.values())))
         self.register_buffer("usual", torch.ones(len(GROUPS)))
         self.register_buffer("threshold", torch.ones(1))
         self.encoder = nn.Sequential(nn.Linear(len(names), width), nn.ReLU(), nn.Linear(width, bottleneck))
@@ -73,7 +84,8 @@ class Autoencoder(nn.Module):
         mine = self.prepared(features)
         missed = mine - self.decoder(self.encoder(mine))
         high = torch.relu(mine)
-        return torch.matmul(missed * missed + HEIGHT * high * high, self.membership)
+        beyond = torch.relu(features[:, self.level_columns] - self.beyond).amax(dim=1, keepdim=True) / _BEYOND_STEP
+        return torch.cat([torch.matmul(missed * missed + HEIGHT * high * high, self.membership), beyond], dim=1)
 
     def prepared(self, features: Tensor) -> Tensor:
         """The features it looks at, standardised and cut."""

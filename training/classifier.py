@@ -1,7 +1,9 @@
 """The fault classifier: raw window in; a probability for every fault, and the severity, out.
 
 Three small networks, one for each family of faults, each seeing only the features whose physics is that family's: a
-hot winding can't be read as a cracked race, and a machine's colour can't be read as anything. Faults are independent
+hot winding can't be read as a cracked race, and a machine's colour can't be read as anything. In which band a defect
+rings is an accident of the machine's structure, so the bearings' network looks at every band with the same eyes and
+keeps mean and maximum of what they see (Zaheer et al., Deep Sets, NeurIPS 2017). Faults are independent
 labels; each has its own estimate of severity, and the window's severity is the largest one of a fault that is thought
 present.
 """
@@ -14,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from service.contract.faults import BEARING_FAULTS, TAUGHT, Fault
-from training import envelope
-from training.envelope import BAND_NAMES
+from training.envelope import BAND_NAMES, BANDS, COMBS, NEAR
 from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
+from training.spectrum import WIDE
 
 CLASSES: tuple[Fault, ...] = TAUGHT
 WIDTH = 64
@@ -33,19 +35,30 @@ SHORT, LONG = 0.53, 0.65
 _SHAPE = [*(f"impulse_{band}" for band in BAND_NAMES), "kurtosis", "crest", "turns"]
 
 
+_IN_BAND = (*(f"comb_{comb}" for comb in COMBS), *(f"near_{comb}" for comb in NEAR), "peak", "impulse")
+
+
 class Family(NamedTuple):
-    """Faults told apart from the same features."""
+    """Faults told apart from the same features; the first ``in_band`` of each of ``BANDS`` in turn, if any."""
 
     name: str
     faults: tuple[Fault, ...]
     features: tuple[str, ...]
+    in_band: int = 0
 
 
 FAMILIES: tuple[Family, ...] = (
     Family(
         "bearing",
         BEARING_FAULTS,
-        (*envelope.NAMES, "kurtosis", "crest", "turns"),
+        (
+            *(f"{kind}_{band}" for band in BAND_NAMES for kind in _IN_BAND),
+            *(f"apart_{comb}" for comb in NEAR),
+            "kurtosis",
+            "crest",
+            "turns",
+        ),
+        in_band=len(_IN_BAND),
     ),
     Family(
         "mechanical",
@@ -87,14 +100,43 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+class BandMates(nn.Module):
+    """Features of every band through one small network: mean and maximum over the bands, then what has no band."""
+
+    wide: Tensor
+
+    def __init__(self, inputs: int, in_band: int, width: int) -> None:
+        super().__init__()
+        self.in_band, self.split = in_band, in_band * len(BANDS)
+        self.of_band = nn.Linear(in_band, width)
+        self.of_rest = nn.Linear(inputs - self.split, width, bias=False)
+        self.of_width = nn.Parameter(torch.zeros(width))
+        self.second = nn.Linear(width, width)
+        self.register_buffer("wide", torch.tensor([[float(band.width == WIDE)] for band in BANDS]))
+        self.outputs = 2 * width + inputs - self.split
+
+    def forward(self, standardised: Tensor) -> Tensor:
+        """``(B, inputs)`` to ``(B, outputs)``."""
+        bands = standardised[:, : self.split].reshape(-1, len(BANDS), self.in_band)
+        rest = standardised[:, self.split :]
+        common = self.of_rest(rest).unsqueeze(1) + self.wide * self.of_width
+        seen = torch.relu(self.second(torch.relu(self.of_band(bands) + common)))
+        return torch.cat([seen.mean(dim=1), seen.amax(dim=1), rest], dim=1)
+
+
 class Expert(nn.Module):
     """One small network of a family: standardised features to a logit and a severity (0..1) for each fault."""
 
-    def __init__(self, inputs: int, faults: int, width: int) -> None:
+    def __init__(self, family: Family, width: int) -> None:
         super().__init__()
-        self.net = nn.Sequential(
-            nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Dropout(0.1)
-        )
+        inputs, faults = len(family.features), len(family.faults)
+        first: nn.Module
+        if family.in_band:
+            mates = BandMates(inputs, family.in_band, width)
+            first, inputs = mates, mates.outputs
+        else:
+            first, inputs = nn.Sequential(nn.Linear(inputs, width), nn.ReLU()), width
+        self.net = nn.Sequential(first, nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(0.1))
         self.logit = nn.Linear(width, faults)
         self.severity = nn.Linear(width, faults)
 
@@ -113,16 +155,23 @@ class Head(nn.Module):
 
     def __init__(self, family: Family, width: int, members: int) -> None:
         super().__init__()
+        self.in_band = family.in_band
         self.register_buffer("columns", torch.tensor([INDEX[name] for name in family.features]))
         self.register_buffer("mean", torch.zeros(len(family.features)))
         self.register_buffer("scale", torch.ones(len(family.features)))
-        self.experts = nn.ModuleList(Expert(len(family.features), len(family.faults), width) for _ in range(members))
+        self.experts = nn.ModuleList(Expert(family, width) for _ in range(members))
 
     def standardise(self, features: Tensor) -> None:
-        """Takes mean and deviation from training features ``(N, len(NAMES))``."""
+        """Takes mean and deviation from training features ``(N, len(NAMES))``; bands have theirs in common."""
         mine = features[:, self.columns]
         self.mean.copy_(mine.mean(dim=0))
-        self.scale.copy_(1.0 / mine.std(dim=0).clamp(min=0.05))
+        deviation = mine.std(dim=0)
+        if self.in_band:
+            split = self.in_band * len(BANDS)
+            alike = mine[:, :split].reshape(-1, self.in_band)
+            self.mean[:split] = alike.mean(dim=0).repeat(len(BANDS))
+            deviation[:split] = alike.std(dim=0).repeat(len(BANDS))
+        self.scale.copy_(1.0 / deviation.clamp(min=0.05))
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits and severities (0..1), ``(B, faults of this family)`` each."""

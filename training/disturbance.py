@@ -3,8 +3,8 @@
 Nothing in here was measured on any machine. Each disturbance is the plain form of something that a vibration engineer
 meets: the colour of a mounting, foreign tones, sensor noise, knocks, flow noise that follows the shaft, gear meshes
 with their side bands, noise beating at twice the line frequency, another bearing's or a valve's periodic impacts, the
-rumble of a foundation or a flow, harmonics of a coupling, and somebody's anti-alias filter. None of them is a fault of
-the bearing on the plate, so severities stay as they are.
+rumble of a foundation or a flow, harmonics of a coupling, a plug that crackles, and somebody's anti-alias filter. None
+of them is a fault of the bearing on the plate, so severities stay as they are.
 
 Signals ``(n, samples)`` float32 in m/s^2, ``rms`` ``(n,)`` in m/s^2, ``turn`` ``(n,)`` turns of the shaft per sample.
 """
@@ -81,6 +81,12 @@ def _knocks(rows: Rows, row: int, rng: np.random.Generator) -> None:
     pulse = _ring(rng)
     for at in rng.integers(0, rows.accel.shape[1] - RING, rng.integers(1, 8)):
         rows.accel[row, at : at + RING] += (rows.rms[row] * rng.uniform(1.0, 8.0) * pulse).astype(np.float32)
+
+
+def _crackle(rows: Rows, row: int, rng: np.random.Generator) -> None:
+    """Noise with heavy tails: a loose plug, a chafed cable, sparks. It strikes at no order, and rings nowhere."""
+    noise = rng.standard_t(rng.uniform(0.8, 3.0), rows.accel.shape[1])
+    _add(rows, row, np.clip(noise, -500.0, 500.0), rng)
 
 
 def _flow(rows: Rows, row: int, rng: np.random.Generator) -> None:
@@ -171,6 +177,7 @@ def _quantise(rows: Rows, at: NDArray[np.intp], rng: np.random.Generator) -> Non
 _SINGLE = (
     (0.2, _tones),
     (0.06, _knocks),
+    (0.03, _crackle),
     (0.06, _flow),
     (0.06, _mesh),
     (0.05, _hum),

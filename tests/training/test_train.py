@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from service import bundle as edge
-from service.contract.faults import Fault
+from service.contract.faults import BEARING_FAULTS, Fault
 from service.contract.manifest import Manifest
 from service.errors import BundleError
 from training import anomaly, atomic, bundle, classifier, data, health, stage
@@ -181,10 +181,28 @@ def test_in_few_turns_there_is_no_telling_looseness() -> None:
     assert (np.delete(probability.detach().numpy(), column, axis=1) > 0.0).all()
 
 
+def test_in_which_of_the_bands_of_one_width_a_defect_rings_makes_no_difference() -> None:
+    generator = torch.Generator().manual_seed(8)
+    network = classifier.Network().eval()
+    network.standardise(torch.randn(256, len(NAMES), generator=generator))
+    features = torch.randn(32, len(NAMES), generator=generator)
+    features[:, [INDEX["has_bearing"], INDEX["has_order"]]] = 1.0
+    other = features.clone()
+    for kind in (name.removesuffix("narrow_1") for name in NAMES if name.endswith("narrow_1")):
+        one, two = INDEX[f"{kind}narrow_1"], INDEX[f"{kind}narrow_3"]
+        other[:, [one, two]] = features[:, [two, one]]
+    bearing = [CLASSES.index(fault) for fault in BEARING_FAULTS]
+    probability, _ = network(features)
+    swapped, _ = network(other)
+    assert torch.allclose(probability[:, bearing], swapped[:, bearing], atol=1e-6)
+    assert probability[:, bearing].std() > 0.01
+
+
 def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
     healthy = torch.randn(2048, len(NAMES), generator=generator)
+    healthy[:, [INDEX[level] for level in anomaly.BEYOND]] *= 0.3
     model = anomaly.fit(healthy, epochs=5, generator=generator)
     anomaly.calibrate(model, healthy, false_alarm_rate=0.01)
     odd = healthy[:32].clone()
@@ -194,6 +212,14 @@ def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
     assert (score > 1.0).all()
     names = [group.name for group in anomaly.GROUPS]
     assert (contribution.argmax(dim=1) == names.index("shape")).all()
+    for level, beyond in anomaly.BEYOND.items():
+        loud = healthy[:32].clone()
+        loud[:, INDEX[level]] = torch.linspace(beyond - 0.2, beyond + 0.2, 32)
+        score, contribution = model(loud)
+        quiet, _ = model(healthy[:32])
+        assert torch.equal(score[:16], quiet[:16])
+        assert (score[17:] > 10.0).all()
+        assert (contribution[17:].argmax(dim=1) == names.index("levels")).all()
 
 
 def test_an_impossible_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -51,7 +51,7 @@ def answered(models: Bundle) -> tuple[int, int, tuple[tuple[str, ...], ...]]:
         for name, wave in inputs().items():
             file = Path(folder) / "odd.csv"
             np.savetxt(file, wave[:, None], header="accel_m_s2.x", comments="", fmt="%.6g")
-            got = score(str(file), models, bearing=CATALOGUE["6205"], speed_rpm=SPEED_RPM, fs_hz=FS_HZ)
+            got = score(str(file), models, bearing=CATALOGUE["6205"], speed_rpm=SPEED_RPM, fs_hz=FS_HZ, unit="m/s2")
             named += got.diagnosis not in {HEALTHY, UNKNOWN}
             alarmed += got.alarm
             leading = max(got.probabilities, key=lambda fault: got.probabilities[fault])
