@@ -15,6 +15,7 @@ import http.client
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -92,11 +93,15 @@ def _run(settings: Settings) -> int:
         runtime = Runtime(settings, opening.opened(settings))
         runtime.start()
         host, port = listener.getsockname()[:2]
-        _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, runtime.models.digest[:12], host, port)
         try:
+            # until the server takes the signals over, one that ends us must do so in good order too
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, runtime.models.digest[:12], host, port)
             application = api.create(runtime)
             process.settle()
             asyncio.run(server.serve(application, listener))
+        except KeyboardInterrupt:
+            pass  # asked to end before the server stood
         finally:
             finished = runtime.stop()
     if finished:

@@ -61,17 +61,18 @@ class Journal:
         except StoreError as error:
             self._failed(error, now_s)
 
-    def retry(self, now_s: float) -> None:
-        """Try a failed store again when its time has come."""
+    def retry(self, now_s: float) -> bool:
+        """Try a failed store again when its time has come; True when everything has just been saved."""
         if self.fault is None or now_s < self._retry_at_s:
-            return
+            return False
         try:
             self._open()
             self._store.commit(self._everything())
         except StoreError as error:
             self._failed(error, now_s)
-            return
+            return False
         _log.warning("the store works again; everything is saved")
+        return True
 
     def close(self) -> None:
         """Close the store."""

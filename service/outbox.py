@@ -52,6 +52,7 @@ class Outbox:
         self._refused: set[int] = set()
         self._updates: dict[str, int] = {}
         self._next = 1
+        self._committed = 0
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -68,6 +69,15 @@ class Outbox:
         """How long the oldest has waited, seconds; 0 where nothing waits. May be asked from any thread."""
         entries = self.entries()
         return now_s - entries[0].since_s if entries else 0.0
+
+    @property
+    def last(self) -> int:
+        """The number of the newest entry there has been."""
+        return self._next - 1
+
+    def committed(self, last: int) -> None:
+        """Entries up to this number are durable, as far as they can be: they may leave."""
+        self._committed = last
 
     def restore(self, rows: Iterable[tuple[int, str, bytes]]) -> None:
         """Take stored rows; where newer alerts wait already, only topics on which none does, behind them."""
@@ -95,12 +105,12 @@ class Outbox:
         return entry, superseded
 
     def send(self, link: Link) -> None:
-        """Publish what waits, up to a window of unacknowledged ones."""
+        """Publish what waits and is committed, up to a window of unacknowledged ones."""
         if len(self._in_flight) + len(self._refused) >= len(self._waiting):
             return
         busy = {*self._in_flight.values(), *self._refused}
         for entry in list(self._waiting.values()):
-            if len(self._in_flight) >= _IN_FLIGHT:
+            if len(self._in_flight) >= _IN_FLIGHT or entry.number > self._committed:
                 return
             if entry.number in busy:
                 continue

@@ -6,7 +6,8 @@ thread         does
 mqtt           owns the socket; puts deliveries into the inbox and leaves notes there
 rollout        tries new bundles (``service.rollout``); changes which one runs
 watchdog       gives the process up when a step takes too long (``service.watchdog``)
-worker         takes turns (``service.worker``); owns the memory and the store
+worker         takes turns (``service.worker``); owns the memory
+commit         writes a group of turns into the store (``service.commits``)
 historian      writes what the worker hands over (``service.historian``)
 sparkplug      reads ``Live`` and tells Sparkplug hosts, with an mqtt thread of its own
 notices ...    one for each route that alerts take to people (``service.notices``)
@@ -276,7 +277,7 @@ class Runtime:
         waiting = len(self.inbox)  # what comes meanwhile stays with the broker
         while waiting > 0 and time.monotonic() < deadline:
             waiting -= self._worker.turn()
-        self._worker.settle()
+        self._worker.commits.settle()
         deadline = time.monotonic() + _LAST_WORDS_S
         while len(self._worker.memory.outbox) and self.link.connected and time.monotonic() < deadline:
             self._worker.turn()

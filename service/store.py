@@ -27,6 +27,7 @@ LOCK_FILE = "motortwin.lock"
 SCHEMA = 1
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _TABLE_NAMES = ("motor", "birth", "outbox")
+_MOST_ROWS = 64
 _TABLES = """
 CREATE TABLE motor (id TEXT PRIMARY KEY, state BLOB NOT NULL, health BLOB, heard_ts_s REAL NOT NULL) WITHOUT ROWID;
 CREATE TABLE birth (motor TEXT PRIMARY KEY, payload BLOB NOT NULL) WITHOUT ROWID;
@@ -169,11 +170,7 @@ class Store:
             if changes.instead:
                 for table in _TABLE_NAMES:
                     connection.execute(f"DELETE FROM {table}")  # noqa: S608 - a constant
-            connection.executemany(
-                "INSERT INTO motor VALUES (?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET "
-                "state = excluded.state, health = excluded.health, heard_ts_s = excluded.heard_ts_s",
-                [(row.motor, row.state, row.health, row.heard_ts_s) for row in changes.motors.values() if row],
-            )
+            _put(connection, [row for row in changes.motors.values() if row])
             gone = [(motor,) for motor, row in changes.motors.items() if row is None]
             connection.executemany("DELETE FROM motor WHERE id = ?", gone)
             for motor, payload in changes.births.items():
@@ -217,6 +214,21 @@ class Store:
             except OSError as failure:
                 raise StoreError(f"{source} is damaged and cannot be moved aside: {failure.strerror}") from failure
         _log.error("%s is damaged (%s); moved aside to %s", self._path, error, target.name)
+
+
+def _put(connection: sqlite3.Connection, rows: list[MotorRow]) -> None:
+    """Insert or replace. Many rows a statement: each one gives the interpreter away and must win it back."""
+    at, size = 0, _MOST_ROWS
+    while at < len(rows):
+        while size > len(rows) - at:
+            size //= 2  # few sizes, so that each statement is prepared once
+        values = [(row.motor, row.state, row.health, row.heard_ts_s) for row in rows[at : at + size]]
+        connection.execute(
+            f"INSERT INTO motor VALUES {', '.join(['(?, ?, ?, ?)'] * size)} ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
+            "state = excluded.state, health = excluded.health, heard_ts_s = excluded.heard_ts_s",
+            [value for row in values for value in row],
+        )
+        at += size
 
 
 def check_unused(folder: Path) -> None:

@@ -1,9 +1,10 @@
 """One turn after another: take what has arrived, step, publish, save, acknowledge.
 
 Order of effects: step, publish health (telemetry, a repetition does no harm), commit states and alerts in one
-transaction, which a few turns may share (``service.group``), publish alerts from the outbox, acknowledge the readings.
+transaction, which a few turns may share (``service.group``) and which goes on beside the next ones
+(``service.commits``), publish alerts from the outbox, acknowledge the readings.
 A power cut anywhere leads to a repetition that the core recognises, never to a loss. The worker alone touches the
-memory and the store; the broker's thread fills the inbox and leaves notes there.
+memory; the broker's thread fills the inbox and leaves notes there.
 
 A motor counts as heard when one of its readings is accepted: a sensor that repeats itself says nothing.
 """
@@ -17,10 +18,10 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import ValidationError
 
 from service import cloudevent, monitor
+from service.commits import Commits
 from service.contract import codec, topics
 from service.contract.codec import Refused
 from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
-from service.group import Group
 from service.inbox import Acknowledged
 from service.journal import Journal
 from service.memory import Memory
@@ -89,7 +90,7 @@ class Worker:
         births = {motor: table.birth(motor) for motor, table in settings.motors.items()}
         self.memory = Memory(births, cloudevent.headers(settings.node, wanted=settings.mqtt.cloudevents))
         self.journal = Journal(Store(settings.data_dir), metrics, self.memory.everything)
-        self._group = Group()
+        self.commits = Commits(self.journal, self.memory.outbox, link, metrics, inbox.wake)
         self._welcomed = False
         self._unsaid: set[str] = set()
         self._strays_until_s = self._listen_at_s = 0.0
@@ -100,46 +101,32 @@ class Worker:
         """Read back what was stored; raises ``InUse`` or ``NewerSchema``."""
         self._introduce_all()
         self.journal.begin(self._adopt, time.monotonic())
+        self.memory.outbox.committed(self.memory.outbox.last)
 
     def turn(self) -> int:
         """Take what has arrived (waiting a little for the first), let everything follow; how much it was."""
-        group = self._group
-        deliveries = self._inbox.take(self._batch, group.patience_s(time.monotonic(), _TURN_S))
+        commits, since_s = self.commits, time.monotonic()
+        patience_s = commits.patience_s(since_s, _TURN_S)
+        deliveries = self._inbox.take(self._batch, patience_s)
         now_s = time.monotonic()
-        self._heed_notes(group.changes, now_s)
+        self._heed_notes(commits.changes, now_s)
         if deliveries:
-            self._handle(deliveries, group.changes)
-        group.add(deliveries, now_s)
+            self._handle(deliveries, commits.changes)
+        commits.add(deliveries, now_s)
         if now_s >= self._listen_at_s:
             self._listen_at_s = now_s + _LISTEN_S
             for motor in self._presence.fallen_silent(now_s):
                 self._announce(motor, "silent")
-        if group.due(time.monotonic(), self._link.window, idle=not deliveries):
-            self.settle()
-        else:
-            self.journal.retry(now_s)
-            self.memory.outbox.send(self._link)
+        commits.proceed(time.monotonic(), idle=not deliveries and now_s - since_s >= patience_s)
         if 0.0 < self._strays_until_s < now_s:
             self._strays_until_s = 0.0
             self._link.unsubscribe(topics.EVERY_ALERT)
         return len(deliveries)
 
-    def settle(self) -> None:
-        """Commit what waits, let alerts leave, acknowledge: an effect leaves the house only once it is durable."""
-        group, self._group = self._group, Group()
-        started = time.perf_counter()
-        self.journal.commit(group.changes, time.monotonic())
-        if group.changes:
-            self._metrics.stage["commit"].observe(time.perf_counter() - started)
-        with self._link.burst():
-            self.memory.outbox.send(self._link)
-            self._link.acknowledge(group.tokens)
-
     def finish(self) -> None:
         """Commit what the last moments brought and close the store."""
-        self._heed_notes(self._group.changes, time.monotonic())
-        self.journal.commit(self._group.changes, time.monotonic())
-        self.journal.close()
+        self._heed_notes(self.commits.changes, time.monotonic())
+        self.commits.finish()
 
     def _handle(self, deliveries: Sequence[Delivery], changes: Changes) -> None:
         metrics, clock = self._metrics, time.perf_counter

@@ -140,6 +140,12 @@ class Wire:
         return Token(1, len(self.sent))
 
 
+def sent(outbox: Outbox, wire: Wire) -> None:
+    """Everything is committed, and what may leave does."""
+    outbox.committed(outbox.last)
+    outbox.send(wire)
+
+
 def revisions(wire: Wire) -> list[tuple[str, int]]:
     alerts = [Alert.model_validate_json(payload) for _, payload in wire.sent]
     return [(item.state, item.revision) for item in alerts]
@@ -148,13 +154,24 @@ def revisions(wire: Wire) -> list[tuple[str, int]]:
 def test_an_alert_leaves_the_outbox_only_when_acknowledged(alert: Callable[..., Alert]) -> None:
     outbox, wire = Outbox(), Wire()
     entry, _ = outbox.add(alert())
-    outbox.send(wire)
-    outbox.send(wire)
+    sent(outbox, wire)
+    sent(outbox, wire)
     assert len(wire.sent) == 1
     assert len(outbox) == 1
     assert outbox.acknowledged(Token(1, 99), accepted=True) is None
     assert outbox.acknowledged(Token(1, 1), accepted=True) == entry.number
     assert len(outbox) == 0
+
+
+def test_an_alert_that_is_not_committed_does_not_leave(alert: Callable[..., Alert]) -> None:
+    outbox, wire = Outbox(), Wire()
+    first, _ = outbox.add(alert("m1"))
+    outbox.add(alert("m2"))
+    outbox.send(wire)
+    assert wire.sent == []
+    outbox.committed(first.number)
+    outbox.send(wire)
+    assert [topic for topic, _ in wire.sent] == [first.topic]
 
 
 def test_the_age_of_the_outbox_is_that_of_its_oldest_alert(alert: Callable[..., Alert]) -> None:
@@ -163,7 +180,7 @@ def test_the_age_of_the_outbox_is_that_of_its_oldest_alert(alert: Callable[..., 
     first, second = outbox.add(alert("m1"))[0], outbox.add(alert("m2"))[0]
     assert second.since_s > first.since_s
     assert outbox.age_s(first.since_s + 60.0) == pytest.approx(60.0)
-    outbox.send(wire)
+    sent(outbox, wire)
     outbox.acknowledged(Token(1, 1), accepted=True)
     assert outbox.age_s(second.since_s + 5.0) == pytest.approx(5.0)
 
@@ -176,19 +193,19 @@ def test_alerts_leave_in_order_and_an_unsent_update_is_superseded(alert: Callabl
     ]
     assert superseded == [None, None, 2, 3]
     outbox.add(alert(state="clear", revision=4))
-    outbox.send(wire)
+    sent(outbox, wire)
     assert wire.sent == []
     wire.up = True
-    outbox.send(wire)
+    sent(outbox, wire)
     assert revisions(wire) == [("open", 0), ("update", 3), ("clear", 4)]
 
 
 def test_an_update_in_flight_is_not_superseded(alert: Callable[..., Alert]) -> None:
     outbox, wire = Outbox(), Wire()
     outbox.add(alert(state="update", revision=1))
-    outbox.send(wire)
+    sent(outbox, wire)
     assert outbox.add(alert(state="update", revision=2))[1] is None
-    outbox.send(wire)
+    sent(outbox, wire)
     assert revisions(wire) == [("update", 1), ("update", 2)]
 
 
@@ -196,16 +213,16 @@ def test_what_the_broker_refused_or_an_older_client_had_is_sent_again(alert: Cal
     outbox, wire = Outbox(), Wire()
     outbox.add(alert("m1"))
     outbox.add(alert("m2"))
-    outbox.send(wire)
+    sent(outbox, wire)
     assert outbox.acknowledged(Token(1, 1), accepted=False) is None
     assert (len(outbox), outbox.refused) == (2, 1)
-    outbox.send(wire)
+    sent(outbox, wire)
     assert len(wire.sent) == 2
     outbox.reconnected(1)
-    outbox.send(wire)
+    sent(outbox, wire)
     assert len(wire.sent) == 3
     outbox.reconnected(2)
-    outbox.send(wire)
+    sent(outbox, wire)
     assert len(wire.sent) == 5
 
 
