@@ -19,7 +19,7 @@ URL_VARIABLE, TOKEN_VARIABLE, TOKEN_FILE_VARIABLE = "MOTOR_URL", "MOTOR_TOKEN", 
 _OWN = "MOTORTWIN_HTTP_"
 _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound
 _PATIENCE_S = 30.0
-_STREAM_PATIENCE_S = 40.0  # the edge says something every 15 s
+_STREAM_PATIENCE_S = 40.0  # the edge says something every 3 s
 _MAX_BYTES = 256 * 1024 * 1024
 
 

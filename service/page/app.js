@@ -1,6 +1,6 @@
 // The page: which view is shown, the line to the edge, readiness, light and dark. Views stand in modules of their own.
 
-import { clockLead, link, listen, subscribe } from "./picture.js";
+import { ask, clockLead, link, start as startPicture, subscribe } from "./picture.js";
 import { byId, write } from "./dom.js";
 import * as fleet from "./fleet.js";
 import * as models from "./models.js";
@@ -26,9 +26,11 @@ function route() {
 
 function sayLink() {
   const box = byId("link");
-  box.dataset.state = link.state;
-  write(box, link.state === "live" ? "live" : link.newestMs
-    ? `connection lost, as of ${at(link.newestMs / 1000)}` : "the edge does not answer; trying again");
+  box.dataset.state = document.body.dataset.link = link.state;
+  write(box, link.state === "live" ? "live" : link.newestMs ? "connection lost" : "the edge does not answer; trying again");
+  const stale = byId("stale");
+  if (link.newestMs) write(stale, `Connection lost: what stands here is as of ${at(link.newestMs / 1000)} and may be wrong by now. Trying again by itself; if it lasts, check that the edge is up and this device is in its network.`);
+  stale.hidden = link.state === "live" || !link.newestMs;
 }
 
 function sayClock() {
@@ -42,7 +44,7 @@ function sayClock() {
 async function askReadiness() {
   const box = byId("trouble");
   try {
-    const { reasons } = await (await fetch("/health/ready")).json();
+    const { reasons } = await (await fetch("/health/ready", { signal: AbortSignal.timeout(READY_EVERY_MS) })).json();
     write(box, reasons.join("\n"));
     box.hidden = reasons.length === 0;
   } catch {
@@ -51,9 +53,7 @@ async function askReadiness() {
 }
 
 async function nameModel() {
-  const answer = await fetch("/v1/model");
-  if (!answer.ok) return;
-  const model = await answer.json();
+  const model = await ask("/v1/model");
   write(byId("model"), `Model ${model.name}, version ${model.version}, ${model.digest.slice(0, 12)}`);
 }
 
@@ -86,4 +86,4 @@ route();
 setInterval(askReadiness, READY_EVERY_MS);
 setInterval(sayClock, READY_EVERY_MS);
 askReadiness();
-listen();
+startPicture();

@@ -1,6 +1,8 @@
 // What the page knows: motors, alerts and notes as /v1/stream tells them. Views subscribe; nobody else keeps copies.
 
-const REOPEN_MS = [1000, 60000]; // the first wait after a loss, and the longest
+const REOPEN_MS = [1000, 60000]; // the first wait after a refusal, and the longest
+const SILENT_MS = 8000; // the edge says something every 3 s
+const ANSWER_MS = 20000; // longest wait for an answer: one that never comes must not keep a view from asking again
 const listeners = new Set();
 
 export const motors = new Map();
@@ -10,6 +12,8 @@ export const link = { state: "waiting", newestMs: 0, came: false };
 let clockLeadS = 0;
 
 let reopenMs = REOPEN_MS[0];
+let source = null; // the open stream, null between a refusal and the next attempt
+let heardMs = 0;
 
 export const clockLead = () => clockLeadS; // by how many seconds the edge's clock is ahead of this device's
 export const edgeNowS = () => Date.now() / 1000 + clockLeadS;
@@ -17,7 +21,7 @@ export const edgeNowS = () => Date.now() / 1000 + clockLeadS;
 export const subscribe = (listener) => listeners.add(listener);
 
 export async function ask(path) {
-  const answer = await fetch(path);
+  const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS) });
   const body = await answer.json();
   if (answer.ok) return body;
   throw new Error(`${body.error.message}: ${body.error.remedy}`);
@@ -75,21 +79,47 @@ function take(event) {
   });
 }
 
+function say(state) {
+  link.state = state;
+  tell(null);
+}
+
+function heard() {
+  heardMs = performance.now();
+}
+
 export function listen() {
-  const source = new EventSource("/v1/stream");
-  const say = (state) => {
-    link.state = state;
-    tell(null);
-  };
+  source?.close();
+  source = new EventSource("/v1/stream");
+  heard();
   source.addEventListener("open", () => {
+    heard();
     reopenMs = REOPEN_MS[0];
     say("live");
   });
-  source.addEventListener("news", take);
+  source.addEventListener("news", (event) => {
+    heard();
+    take(event);
+  });
+  source.addEventListener("beat", heard);
   source.addEventListener("error", () => {
     say("lost");
     if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    source = null;
     setTimeout(listen, reopenMs * (0.5 + Math.random() / 2)); // pages that lost the edge together do not come back together
     reopenMs = Math.min(2 * reopenMs, REOPEN_MS[1]);
   });
+}
+
+// A pulled cable, an edge that stands still, an attempt that nobody answers: none of them is an error to the browser.
+function watch() {
+  if (source === null || performance.now() - heardMs < SILENT_MS) return;
+  say("lost");
+  listen();
+}
+
+export function start() {
+  listen();
+  setInterval(watch, 1000);
+  document.addEventListener("visibilitychange", watch); // timers of hidden pages are slow
 }
