@@ -104,7 +104,10 @@ export class Chart {
   // data: uPlot's parallel lists; summary: the same for those who cannot see it
   show(data, summary) {
     this.data = data;
-    if (this.plot) this.plot.setData(data);
+    if (this.plot) {
+      this.plot.setData(data);
+      this.rest(this.plot);
+    }
     else this.build();
     this.plot?.root.querySelector("canvas").setAttribute("aria-label", summary);
   }
@@ -122,6 +125,8 @@ export class Chart {
     if (what.threshold) hooks.drawClear.push(zonesBehind([what.threshold], [null, colour("alarm")], ["", "alarm"]));
     if (what.marks) hooks.draw.push(marksOver(what.marks, colour("warning")));
     const time = what.x === "time";
+    // without a pointer the legend of a trend tells the newest values, that of a window nothing
+    hooks.setCursor = [(chart) => this.rest(chart)];
     this.plot = new uPlot({
       width, height: what.height ?? 190, hooks, padding: [10, 24, 0, 0],
       cursor: { drag: { x: true, y: false }, ...(time ? { sync: { key: "trends" } } : {}) },
@@ -137,6 +142,13 @@ export class Chart {
       ],
     }, this.data, this.place);
     this.plot.root.querySelector("canvas").setAttribute("role", "img");
+    this.rest(this.plot);
+  }
+
+  rest(chart) {
+    const idle = chart.cursor.idx === null || chart.cursor.idx === undefined || chart.cursor.left < 0;
+    this.place.classList.toggle("idle", idle && this.what.x !== "time");
+    if (idle && this.what.x === "time") chart.setLegend({ idx: chart.data[0].length - 1 }, false);
   }
 
   fit() {

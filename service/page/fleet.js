@@ -3,13 +3,14 @@
 
 import { alerts, ask, edgeNowS, link, motors, notes, subscribe } from "./picture.js";
 import { byId, make, write } from "./dom.js";
-import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, noteWord, percent, remaining, stateOf } from "./words.js";
+import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, nextStep, noteWord, percent, remaining, stateOf } from "./words.js";
 
 const URGENCY = { alarm: 0, warning: 1, silent: 2, ok: 3, unheard: 4 };
 const SORT_EVERY_MS = 1000;
 const SORT_SHARE = 0.1; // sorting takes no more of the time than this, however many motors there are
 const TILES = 500;
 const MONEY_EVERY_MS = 10000;
+const MONEY_SOON_MS = 500; // after an alert
 const ENDED_SHOWN = 12;
 
 const tiles = new Map();
@@ -20,6 +21,8 @@ let sortAfterMs = 0;
 let orderStale = true;
 let alertsStale = true;
 let frame = 0;
+let money = null; // the last sums
+let moneySoon = 0;
 
 function tileOf(id) {
   let tile = tiles.get(id);
@@ -29,7 +32,7 @@ function tileOf(id) {
   for (const field of item.querySelectorAll("[data-field]")) fields[field.dataset.field] = field;
   const gauge = item.querySelector(".gauge");
   tile = { item, fields, gauge, bar: gauge.firstElementChild, title: item.querySelector("h3 a"),
-    state: item.querySelector(".state"), diagnosis: item.querySelector(".diagnosis") };
+    state: item.querySelector(".state"), diagnosis: item.querySelector(".diagnosis"), todo: item.querySelector(".todo") };
   tile.title.href = `#/motor/${id}`;
   tiles.set(id, tile);
   byId("fleet").append(item);
@@ -53,7 +56,13 @@ function draw(motor) {
   }
   write(tile.fields.rul, motor.health ? remaining(health) : "–");
   write(tile.fields.anomaly, known(health.anomaly) ? health.anomaly.toFixed(2) : "–");
+  write(tile.todo, state === "alarm" || state === "warning" ? nextStep(health.diagnosis) + costOf(motor.motor) : "");
   drawSeen(motor);
+}
+
+function costOf(id) {
+  if (!money?.motors_at_risk.includes(id)) return "";
+  return ` · ${amount(money.unplanned_stop_min * money.price_per_min, money.currency)} at risk`;
 }
 
 function drop(id) {
@@ -163,19 +172,24 @@ function take(change) {
   for (const id of change.motors) changed.add(id);
   orderStale = true;
   alertsStale ||= change.alerts;
+  if (change.alerts && !moneySoon) moneySoon = setTimeout(drawMoney, MONEY_SOON_MS);
   drawSoon();
   if (tiles.size === 0 && performance.now() > sortAfterMs) arrange();
 }
 
 async function drawMoney() {
+  clearTimeout(moneySoon);
+  moneySoon = 0;
   if (document.hidden || !motors.size || byId("view-fleet").hidden) return;
   try {
-    const money = await ask("/v1/money");
+    money = await ask("/v1/money");
     write(byId("at-risk"), amount(money.cost_at_risk, money.currency));
     write(byId("at-risk-formula"), money.cost_at_risk_formula);
     write(byId("avoided"), amount(money.cost_avoided, money.currency));
     write(byId("avoided-formula"), money.cost_avoided_formula);
     byId("money").hidden = false;
+    for (const motor of motors.values()) if (tiles.has(motor.motor)) changed.add(motor.motor);
+    drawSoon();
   } catch {
     byId("money").hidden = true; // readiness says why, above
   }

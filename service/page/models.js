@@ -1,6 +1,6 @@
 // The models: which bundle runs, where it comes from, how good it is, and what became of the last offer.
 
-import { ask } from "./picture.js";
+import { ask, link, subscribe } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
 import { drawGate } from "./gate.js";
 import { at, faultWord, known, signalWord } from "./words.js";
@@ -168,6 +168,9 @@ function drawSwap(changes) {
 }
 
 export function start() {
+  subscribe((change) => {
+    if (change === null && link.state === "live" && !byId("view-models").hidden) show();
+  });
   const form = byId("swap-form");
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -200,6 +203,7 @@ export async function show() {
     drawSwap(site.changes);
     drawEarlier(model.earlier, site.changes);
     trouble.hidden = true;
+    byId("models-shown").hidden = false;
   } catch (error) {
     write(trouble, `The models cannot be shown: ${error.message}`);
     trouble.hidden = false;

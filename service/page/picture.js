@@ -21,8 +21,14 @@ export const edgeNowS = () => Date.now() / 1000 + clockLeadS;
 export const subscribe = (listener) => listeners.add(listener);
 
 export async function ask(path) {
-  const answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS) });
-  const body = await answer.json();
+  let answer;
+  let body;
+  try {
+    answer = await fetch(path, { signal: AbortSignal.timeout(ANSWER_MS) });
+    body = await answer.json();
+  } catch {
+    throw new Error("the edge does not answer; it is asked again as soon as it does");
+  }
   if (answer.ok) return body;
   throw new Error(`${body.error.message}: ${body.error.remedy}`);
 }

@@ -73,6 +73,17 @@ const ADVICE = {
   ],
 };
 
+const BEARING = "Plan the bearing's replacement";
+const NEXT = {
+  anomaly: "Look what has changed: load, speed, mounting, sensor",
+  inner_race: BEARING, outer_race: BEARING, ball: BEARING, cage: "Plan a stop soon: a broken cage ends suddenly",
+  imbalance: "Stop, clean rotor and fan, then balance", misalignment: "Check the coupling, align the shafts",
+  looseness: "Tighten foot and bearing-cap bolts", cooling: "Clean the air path, reduce the load",
+  overload: "Check the driven machine, reduce the load", rotor_bar: "Avoid starts, plan a new rotor",
+  bent_shaft: "Measure the run-out", soft_foot: "Shim the soft foot, align again",
+};
+
+export const nextStep = (diagnosis) => NEXT[diagnosis] ?? "Look at the alert and measure by hand";
 export const faultWord = (name) => FAULT_WORDS[name] ?? name;
 export const bandWord = (name) => BAND_WORDS[name] ?? name.replaceAll("_", " ");
 export const noteWord = (kind) => NOTE_WORDS[kind] ?? kind;
@@ -126,7 +137,9 @@ export function stateOf(motor) {
 export function diagnosisOf(motor) {
   if (!motor.health) return "Waiting for its first reading";
   const probability = motor.health.probabilities[motor.health.diagnosis];
-  const sure = known(probability) ? `, ${percent(probability)} likely` : "";
+  // an alert outlives its fault by some readings
+  const fading = motor.health.state === "alarm" && known(probability) && probability < 0.5;
+  const sure = known(probability) ? `, ${fading ? "fading, now " : ""}${percent(probability)} likely` : "";
   const word = faultWord(motor.health.diagnosis) + sure;
   return motor.availability === "silent" ? `${word}, sensor silent` : word;
 }
