@@ -10,6 +10,7 @@ evidence   several windows of one machine as one answer
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
 senses     sensors that send and say nothing: left out, as if they were missing
 drift      whether a signal's level has left the motor's own past, or never resembled the training's machines
+terms      what a manifest says to every step alike
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it
 signature  who vouches for a bundle: Ed25519 over its manifest, against pinned keys
@@ -35,6 +36,7 @@ wire       what passes between the broker's thread and the rest
 inbox      what has arrived: bounded, held back in a burst, newest first in an overload
 worker     one turn after another: take, step, publish, save, acknowledge
 group      what one commit holds: steps share the wait for the disk
+commits    one group after another into the store, beside the turns; then what waited for it may leave
 quarantine a step that raises is halved until the reading that does it stands alone
 memory     all that a restart must find again
 registry   who is known: births and the settings' motors
@@ -63,6 +65,7 @@ report     a motor or the fleet on paper, for the shift book
 reference  every setting as a page, from the types
 errors     errors without transport vocabulary
 runtime    threads and their owner; live and ready
+process    one thread for linear algebra, garbage collection out of the way
 __main__   wires it together; self-test; health check
 ========== =====================================================================================
 

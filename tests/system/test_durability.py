@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
@@ -45,6 +46,19 @@ def stored_state(data: Path, motor: str = "m1") -> MotorState:
     finally:
         connection.close()
     return timeless(MotorState.from_bytes(row[0]))
+
+
+def stored_motors(data: Path, seq: int) -> set[str]:
+    """Motors whose reading of this number is in the store."""
+    with contextlib.closing(sqlite3.connect(data / FILE)) as connection:
+        rows = connection.execute("SELECT id, state FROM motor").fetchall()
+    return {motor for motor, state in rows if MotorState.from_bytes(state).boots[0].seq == seq}
+
+
+def newest_health(watcher: Watcher, after: int, seq: int) -> set[str]:
+    """Motors whose health of this number has been heard since so many messages."""
+    heard = [item for item in watcher.heard[after:] if item.topic.endswith("/health") and item.payload]
+    return {item.body["motor"] for item in heard if item.body["seq"] == seq}
 
 
 def timeless(state: MotorState) -> MotorState:
@@ -128,11 +142,20 @@ def test_power_cuts_under_load_lose_no_reading_and_no_alert(
         sender.join()
     for motor in motors:
         watcher.wait_for(f"motortwin/v1/motor/{motor}/health", lambda health: health["seq"] == per_motor - 1)
+    # Health is telemetry (QoS 0): what is on its way at a cut may go with its connection; the newest is told again.
+    wait_until(lambda: set(motors) <= stored_motors(edge.data, per_motor - 1), "the last commit")
+    edge.kill()
+    for motor in motors:
+        watcher.publish(f"motortwin/v1/motor/{motor}/health", b"", retain=True)
+    told = len(watcher.heard)
+    edge.start(patience_s=120.0)
+    wait_until(lambda: set(motors) <= newest_health(watcher, told, per_motor - 1), "the newest health of every motor")
     edge.stop()
     for motor in motors:
         assert stored_state(edge.data, motor) == uninterrupted(tiny_bundle, sent[motor], motor)
-        answered = {heard.body["seq"] for heard in watcher.on(f"motortwin/v1/motor/{motor}/health")}
-        assert answered == set(range(per_motor))
+        answered = {heard.body["seq"] for heard in watcher.on(f"motortwin/v1/motor/{motor}/health") if heard.payload}
+        assert answered <= set(range(per_motor))
+        assert len(answered) >= per_motor - cuts
     lifecycle = {
         (h.body["id"], h.body["revision"]): h.body["state"]
         for h in watcher.on("motortwin/v1/motor/m0/alert/inner_race")
