@@ -301,6 +301,10 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
     }
     odd: _Tensors = {"anomaly": (f4, each), "contribution": (f4, ("batch", len(manifest.bands)))}
     named: _Tensors = {"probability": (f4, ("batch", len(manifest.classes))), "severity": (f4, each)}
+    # older bundles do not tell the quartiles
+    quartiles: _Tensors = {
+        name: (f8, each) for name in ("rul_q25_h", "rul_q75_h") if name in manifest.graphs["health"].outputs
+    }
     promised: dict[GraphName, tuple[_Tensors, _Tensors]] = {
         "anomaly": (rows, odd),
         "classifier": (rows, named),
@@ -317,6 +321,7 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
                 "cov_next": (f8, ("batch", states, states)),
                 "innovation": (f8, ("batch", measured)),
                 **dict.fromkeys(("health", "rul_h", "rul_low_h", "rul_high_h", "nis"), (f8, each)),
+                **quartiles,
             },
         ),
     }

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from service.score import Models
 
 _SLACK = 1e-3  # how far the health index may stray from 0..1 before it counts as meaningless
-_TOLD = ("health", "rul_h", "rul_low_h", "rul_high_h", "nis")
+_TOLD = ("health", "nis", "rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h")
+_LIVES = slice(2, None)
 
 
 class Inputs(NamedTuple):
@@ -38,7 +39,8 @@ class Filtered(NamedTuple):
     Attributes:
         x: ``(m, S)`` float64.
         P: ``(m, S, S)`` float64.
-        told: ``(m, 5)`` float64: health in 0..1, rul_h, rul_low_h, rul_high_h (inf: no end in sight), nis (NaN: none).
+        told: ``(m, 7)`` float64 as ``_TOLD``: health in 0..1, nis (NaN: none), lives in hours (inf: no end in sight, or
+            nothing that this bundle tells).
         failed: rows on which the graph failed, with the error; their numbers are NaN.
         unsound: rows whose numbers mean nothing, the failed ones among them.
     """
@@ -55,7 +57,7 @@ def advance(models: Models, inputs: Inputs) -> Filtered:
     x, P, told, failed = _run(models, inputs)
     finite = np.isfinite(x).all(axis=1) & np.isfinite(P).all(axis=(1, 2))
     index = told[:, 0]
-    lives = told[:, 1:4]
+    lives = told[:, _LIVES]
     sound = (
         finite & (np.abs(index - 0.5) <= 0.5 + _SLACK) & ~np.isnan(lives).any(axis=1) & ~np.isneginf(lives).any(axis=1)
     )
@@ -76,7 +78,7 @@ def _run(
             return (
                 np.full_like(inputs.state, np.nan),
                 np.full_like(inputs.cov, np.nan),
-                np.full((1, 5), np.nan),
+                np.full((1, len(_TOLD)), np.nan),
                 {0: error},
             )
         middle = count // 2
@@ -84,7 +86,8 @@ def _run(
         right = _run(models, _part(inputs, slice(middle, None)))
         x, P, told = (np.concatenate((a, b)) for a, b in zip(left[:3], right[:3], strict=True))
         return x, P, told, left[3] | {middle + row: error for row, error in right[3].items()}
-    told = np.stack([out[name] for name in _TOLD], axis=1, dtype=np.float64)
+    untold = np.full(count, np.inf)
+    told = np.stack([out.get(name, untold) for name in _TOLD], axis=1, dtype=np.float64)
     return out["state_next"].astype(np.float64, copy=False), out["cov_next"].astype(np.float64, copy=False), told, {}
 
 

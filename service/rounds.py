@@ -38,7 +38,7 @@ _NO_QUIET = np.zeros(_CONDITIONS, dtype=np.uint32).tobytes()
 _HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
 _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
 _ABSENT = np.array(None)
-_NOTHING_TOLD = [None] * 5
+_NOTHING_TOLD = [None] * 7
 _DRIVERS = 3
 _TINY = np.finfo(np.float64).tiny
 _MISSING: dict[int, tuple[str, ...]] = {
@@ -243,7 +243,7 @@ class Rounds:
             if row in filtered.unsound:
                 x, P, ts_s, heard = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
-            health, rul_h, rul_low_h, rul_high_h, nis = told[row]
+            health, nis, rul_h, rul_low_h, rul_high_h, rul_q25_h, rul_q75_h = told[row]
             alerts = state.alerts
             peak_ms, peak_revision = state.peak_ms, state.peak_revision
             severity = None if bare else self._severity[at]
@@ -283,6 +283,8 @@ class Rounds:
                 rul_h=rul_h,
                 rul_low_h=rul_low_h,
                 rul_high_h=rul_high_h,
+                rul_q25_h=rul_q25_h,
+                rul_q75_h=rul_q75_h,
                 nis=nis,
                 missing=_MISSING[self._missing[at]],
                 flat=self._sensed.flat[at],

@@ -24,7 +24,7 @@ from service.contract.manifest import (
 )
 from service.contract.signals import NAMEPLATE, OPERATING
 from training import atomic, card, health
-from training.anomaly import GROUPS, Anomaly
+from training.anomaly import COLUMNS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
 from training.merged import Vibration
@@ -77,7 +77,7 @@ INPUTS: dict[GraphName, dict[str, TensorSpec]] = {
 OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
     "anomaly": {
         "anomaly": TensorSpec(dtype="float32", shape=(_BATCH,)),
-        "contribution": TensorSpec(dtype="float32", shape=(_BATCH, len(GROUPS))),
+        "contribution": TensorSpec(dtype="float32", shape=(_BATCH, len(COLUMNS))),
     },
     "classifier": {
         "probability": TensorSpec(dtype="float32", shape=(_BATCH, len(CLASSES))),
@@ -90,6 +90,8 @@ OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
         "rul_h": _SCALAR,
         "rul_low_h": _SCALAR,
         "rul_high_h": _SCALAR,
+        "rul_q25_h": _SCALAR,
+        "rul_q75_h": _SCALAR,
         "innovation": TensorSpec(dtype="float64", shape=(_BATCH, len(health.INNOVATION_NAMES))),
         "nis": _SCALAR,
     },
@@ -232,7 +234,7 @@ def write(
         graphs=graphs.specs,
         window=WindowSpec(samples=SAMPLES, min_samples=MIN_SAMPLES, fs_hz=FS_HZ),
         classes=CLASSES,
-        bands=tuple(group.name for group in GROUPS),
+        bands=tuple(group.name for group in COLUMNS),
         alarms=dict(alarms),
         health=health_spec(),
         golden=GoldenSpec(file=GOLDEN_FILE, sha256=_sha256(graphs.contents[GOLDEN_FILE]), rtol=1e-3, atol=1e-3),

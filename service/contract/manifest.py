@@ -16,7 +16,7 @@ Graph inputs (batch ``B``, one row per axis and window; names are message fields
 ``health``      state (B, S), cov (B, S, S) float64; operating, nameplate float32; severity, dt_s (B,) float64,
                 severity NaN without vibration
                 -> state_next, cov_next, health (B,), rul_h, rul_low_h, rul_high_h (B,) float64 (inf: no end in sight),
-                innovation (B, M) (NaN where unmeasured), nis (B,)
+                at will rul_q25_h, rul_q75_h (B,), innovation (B, M) (NaN where unmeasured), nis (B,)
 ``vibration``   may come with them: what ``anomaly`` and ``classifier`` answer, from one spectrum instead of two. The
                 edge runs it in their place once it has reproduced their golden vectors.
 """

@@ -184,6 +184,8 @@ class Health(Message):
     rul_h: Annotated[float | None, Field(ge=0, description="remaining useful life, None: no trend to failure")] = None
     rul_low_h: Annotated[float | None, Field(ge=0, description="lower end of the 90 % interval")] = None
     rul_high_h: Annotated[float | None, Field(ge=0, description="upper end of the 90 % interval, None: open")] = None
+    rul_q25_h: Annotated[float | None, Field(ge=0, description="lower quartile, None: not told by this bundle")] = None
+    rul_q75_h: Annotated[float | None, Field(ge=0, description="upper quartile, None: open, or not told")] = None
     nis: Annotated[float | None, Field(ge=0, description="normalised innovation squared of the filter")] = None
     missing: Annotated[tuple[str, ...], Field(description="signals that were absent, implausible or flat")] = ()
     flat: Annotated[tuple[str, ...], Field(description="signals that stand still and were left out")] = ()

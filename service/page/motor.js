@@ -5,7 +5,7 @@ import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
   STATE_WORDS, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
-  noteWord, percent, remaining, span, stateOf, signalWord
+  noteWord, percent, remaining, span, stateOf, signalWord, widest
 } from "./words.js";
 
 const REFRESH_MS = 4000;
@@ -152,6 +152,7 @@ function drawHead() {
   write(byId("motor-diagnosis"), diagnosisOf(motor));
   pairs(byId("motor-facts"), [
     ["Health", percent(health.health)], ["Remaining life", motor.health ? remaining(health) : "–"],
+    ["9 in 10 end within", motor.health ? widest(health) : "–"],
     ["Severity", percent(health.severity)], ["Anomaly, alarm at 1", number(health.anomaly, "", 2)],
     ["Last seen", motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–"],
     ["Id", motor.clock === "simulated" ? `${motor.motor}, simulated clock` : motor.motor],

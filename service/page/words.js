@@ -9,11 +9,11 @@ const FAULT_WORDS = {
   soft_foot: "Soft foot",
 };
 const BAND_WORDS = {
-  orders: "Lines at multiples of shaft speed", levels: "Vibration level and its spread over frequency",
-  envelope_low: "Impacts heard in the low band", envelope_high: "Impacts heard in the high band",
-  envelope_narrow_1: "Impacts heard in the lowest of four bands", envelope_narrow_2: "Impacts heard in the second of four bands",
-  envelope_narrow_3: "Impacts heard in the third of four bands", envelope_narrow_4: "Impacts heard in the highest of four bands",
-  shape: "Peaks of the waveform", thermal: "Temperatures", load: "Load and current",
+  bpfo: "Outer race line (BPFO)", bpfi: "Inner race line (BPFI)", bsf: "Rolling element lines (BSF)", ftf: "Cage line (FTF)",
+  shaft_envelope: "Impacts in time with the shaft", impacts: "Impacts at no known frequency",
+  half_orders: "Half multiples of shaft speed", order_1: "Line at shaft speed (1x)", order_2: "Line at twice shaft speed (2x)",
+  order_3: "Line at three times shaft speed (3x)", high_orders: "Lines from four times shaft speed on", winding: "Winding temperature", housing: "Housing temperature",
+  cooling: "Heat flow from winding to housing", load: "Load", current: "Current", levels: "A level that no machine reaches",
 };
 const NOTE_WORDS = { acknowledged: "Acknowledged", repaired: "Repaired", false_alarm: "False alarm", comment: "Comment" };
 
@@ -111,14 +111,23 @@ export function span(hours) {
 
 const SOON_H = 1; // less is no number to plan by
 
+// In one line for a tile: where the filter tells quartiles the likelier half, else the 90 % interval.
 export function remaining(health) {
-  const { rul_h: middle, rul_low_h: low, rul_high_h: high } = health;
+  const { rul_h: middle, rul_low_h: low, rul_high_h: high, rul_q25_h: early, rul_q75_h: late } = health;
   if (!known(middle)) return !known(low) ? "no end in sight" : low < SOON_H ? "unsure, may fail any hour" : `over ${span(low)}`;
   if (middle < SOON_H) return "may fail any hour";
+  if (known(early) && known(late)) return `${span(middle)} (likely ${early < SOON_H ? "any hour" : span(early)} – ${span(late)})`;
   if (!known(low)) return span(middle);
   const from = low < SOON_H ? "any hour" : span(low);
   if (known(high)) return `${span(middle)} (${from} – ${span(high)})`;
   return low < SOON_H ? `${span(middle)}, may fail any hour` : `${span(middle)} (over ${from})`;
+}
+
+export function widest(health) {
+  const { rul_h: middle, rul_low_h: low, rul_high_h: high } = health;
+  if (!known(middle) || !known(low) || middle < SOON_H) return "–";
+  const from = low < SOON_H ? "any hour" : span(low);
+  return known(high) ? `${from} – ${span(high)}` : low < SOON_H ? "open" : `over ${from}`;
 }
 
 export function ago(seconds) {

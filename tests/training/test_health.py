@@ -30,6 +30,8 @@ class Step(NamedTuple):
     rul_h: np.ndarray
     low_h: np.ndarray
     high_h: np.ndarray
+    q25_h: np.ndarray
+    q75_h: np.ndarray
     innovation: np.ndarray
     nis: np.ndarray
 
@@ -253,7 +255,7 @@ def test_remaining_life_of_a_steady_growth_holds_the_truth() -> None:
     remaining_h = -np.log(damage) / 0.02
     assert got.low_h[0] < remaining_h < got.high_h[0]
     assert got.rul_h[0] == pytest.approx(remaining_h, rel=0.35)
-    assert 0.0 <= got.low_h[0] <= got.rul_h[0] <= got.high_h[0]
+    assert 0.0 <= got.low_h[0] <= got.q25_h[0] <= got.rul_h[0] <= got.q75_h[0] <= got.high_h[0]
 
 
 def test_without_growth_there_is_no_end_in_sight() -> None:
@@ -296,7 +298,7 @@ def test_covariance_stays_positive_definite_over_a_hundred_thousand_steps_of_rub
         assert np.isfinite(x).all(), step
         scale = 1.0 / np.sqrt(np.diagonal(P, axis1=1, axis2=2))
         least = min(least, float(np.linalg.eigvalsh(P * scale[:, :, None] * scale[:, None, :]).min()))
-        for told in (got.health, got.rul_h, got.low_h, got.high_h, got.nis):
+        for told in (got.health, got.rul_h, got.low_h, got.high_h, got.q25_h, got.q75_h, got.nis):
             assert not np.isnan(told).any()
             assert (told >= 0.0).all()
     assert least > 0.0

@@ -205,13 +205,21 @@ def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
     healthy[:, [INDEX[level] for level in anomaly.BEYOND]] *= 0.3
     model = anomaly.fit(healthy, epochs=5, generator=generator)
     anomaly.calibrate(model, healthy, false_alarm_rate=0.01)
-    odd = healthy[:32].clone()
-    odd[:, INDEX["kurtosis"]] += 30.0
+    odd = 0.1 * healthy[:32]  # nothing else stands out
+    impacts = next(group for group in anomaly.COLUMNS if group.name == "impacts")
+    odd[:, [INDEX[name] for name in impacts.features]] += 30.0
     score, contribution = model(odd)
     assert torch.allclose(contribution.sum(dim=1), torch.ones(32), atol=1e-4)
     assert (score > 1.0).all()
-    names = [group.name for group in anomaly.GROUPS]
-    assert (contribution.argmax(dim=1) == names.index("shape")).all()
+    names = [group.name for group in anomaly.COLUMNS]
+    assert (contribution.argmax(dim=1) == names.index("impacts")).all()
+    # the same impacts beside a bearing's line are put down to that line
+    for name in NAMES:
+        if name.startswith("comb_bpfo_"):
+            odd[:, INDEX[name]] += 30.0
+    blamed = model(odd)[1]
+    assert (blamed.argmax(dim=1) == names.index("bpfo")).all()
+    assert (blamed[:, names.index("impacts")] < 0.1 * contribution[:, names.index("impacts")]).all()
     for level, beyond in anomaly.BEYOND.items():
         loud = healthy[:32].clone()
         loud[:, INDEX[level]] = torch.linspace(beyond - 0.2, beyond + 0.2, 32)

@@ -6,7 +6,7 @@ Motors, plates, duties, ambients, sensors and noise are drawn anew from seeds th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -38,6 +38,17 @@ LAMBDA = 0.5
 """Remaining life is right at half of a life if it is within a fifth (Saxena et al., IJPHM 1 (2010), alpha-lambda)."""
 
 
+class Told(NamedTuple):
+    """What one reading said of the remaining life, in hours; infinity where an end is open."""
+
+    at_h: float
+    rul_h: float
+    rul_low_h: float
+    rul_high_h: float
+    rul_q25_h: float
+    rul_q75_h: float
+
+
 @dataclass(slots=True)
 class Life:
     """What the edge said of one failing motor, from its alarm on."""
@@ -48,7 +59,7 @@ class Life:
     alarm_h: float = float("nan")
     named: bool = False
     misnamed: bool = False
-    told: list[tuple[float, float, float, float]] = field(default_factory=list)  # hours, RUL, low, high
+    told: list[Told] = field(default_factory=list)
 
     @property
     def lead(self) -> float:
@@ -71,12 +82,18 @@ def evaluate(options: Options) -> Section:
     recalled = [life for life in lives if life.alarm_h <= life.failure_h]
     leads = np.array([life.lead for life in recalled])
     covered = [_covered(life) for life in lives]
-    inside = np.concatenate([c for c in covered if len(c)] or [np.zeros(0)])
+    inside = np.concatenate(covered)
     owner = np.repeat(np.arange(len(covered)), [len(c) for c in covered])
-    coverage = (
-        interval.over_groups(lambda at: float(inside[at].mean()), owner, np.zeros(len(owner)), draws=200)
+    coverage, coverage_50 = (
+        interval.over_groups(
+            lambda at, one=column: float(one[at].mean()),  # type: ignore[misc]
+            owner,
+            np.zeros(len(owner)),
+            draws=200,
+        )
         if len(inside)
         else interval.Interval(float("nan"), float("nan"), float("nan"))
+        for column in inside.T
     )
     right, judged = _alpha_lambda(lives)
     median = (
@@ -120,6 +137,7 @@ def evaluate(options: Options) -> Section:
             Figure(
                 "rul.coverage90", *coverage, "= 0.87..0.93", f"{len(inside)} readings of {len(recalled)} failing motors"
             ),
+            Figure("rul.coverage50", *coverage_50, "", "of the same readings, between the quartiles"),
             Figure(
                 "rul.alpha_lambda", *interval.share(right, judged), "", f"within {ALPHA:.0%} at {LAMBDA:.0%} of life"
             ),
@@ -233,19 +251,19 @@ def _lives(scenario: Scenario, options: Options) -> list[Life]:
         for health in result.health:
             life = lives[health.motor]
             if np.isfinite(life.alarm_h) and at_h < life.failure_h and health.health is not None:
-                life.told.append(
-                    (
-                        at_h,
-                        float("inf") if health.rul_h is None else health.rul_h,
-                        float("inf") if health.rul_low_h is None else health.rul_low_h,
-                        float("inf") if health.rul_high_h is None else health.rul_high_h,
-                    )
-                )
+                ends = (getattr(health, name) for name in Told._fields[1:])
+                life.told.append(Told(at_h, *(float("inf") if end is None else end for end in ends)))
     return list(lives.values())
 
 
 def _covered(life: Life) -> NDArray[np.float64]:
-    return np.array([low <= life.failure_h - at <= high for at, _, low, high in life.told], dtype=np.float64)
+    """Whether the truth lies within the 90 % and the 50 % interval, ``(readings, 2)``."""
+    left = [life.failure_h - one.at_h for one in life.told]
+    within = [
+        (one.rul_low_h <= true <= one.rul_high_h, one.rul_q25_h <= true <= one.rul_q75_h)
+        for one, true in zip(life.told, left, strict=True)
+    ]
+    return np.array(within, dtype=np.float64).reshape(-1, 2)
 
 
 def _alpha_lambda(lives: list[Life]) -> tuple[int, int]:
@@ -254,10 +272,10 @@ def _alpha_lambda(lives: list[Life]) -> tuple[int, int]:
         if not life.told:
             continue
         middle = life.onset_h + LAMBDA * (life.failure_h - life.onset_h)
-        at, rul, _, _ = min(life.told, key=lambda row: abs(row[0] - middle))
-        left = life.failure_h - at
+        nearest = min(life.told, key=lambda one: abs(one.at_h - middle))
+        left = life.failure_h - nearest.at_h
         judged += 1
-        right += abs(rul - left) <= ALPHA * left
+        right += abs(nearest.rul_h - left) <= ALPHA * left
     return right, judged
 
 
@@ -275,7 +293,7 @@ def _by_fault(lives: list[Life]) -> Table:
                     f"{len(leads)}/{len(mine)}",
                     f"{sum(life.named for life in mine)}/{len(mine)}",
                     f"{np.median(leads):.2f}" if leads else "",
-                    f"{inside.mean():.2f}" if len(inside) else "",
+                    f"{inside[:, 0].mean():.2f}" if len(inside) else "",
                 )
             )
     return Table("By fault", ("fault", "motors", "announced", "named", "median lead", "coverage 90 %"), tuple(rows))

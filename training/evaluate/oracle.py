@@ -43,6 +43,8 @@ class Answer(NamedTuple):
     rul_h: Floats
     rul_low_h: Floats
     rul_high_h: Floats
+    rul_q25_h: Floats
+    rul_q75_h: Floats
     nis: Floats
 
 
@@ -182,25 +184,28 @@ class Oracle:
         lacking = np.maximum(self.min_variance - np.diagonal(P, axis1=1, axis2=2), 0.0)
         return x, P + lacking[:, :, None] * np.eye(5)
 
-    def _outlook(self, x: Floats, P: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """Health, and the first passage of ``d + g t`` through 0: median, 5 % and 95 % quantile in hours."""
+    def _outlook(self, x: Floats, P: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
+        """Health, and the first passage of ``d + g t`` through 0 in hours: median, 5 and 95 % quantile, quartiles."""
+        n = self.numbers
+        median = np.where(x[:, 4] > 0.0, -x[:, 3] / np.maximum(x[:, 4], n["tiny"]), np.inf)
+        ends = [end for z in (_Z90, health.QUARTILE_Z) for end in self._quantiles(x, P, median, z)]
+        clogged = np.maximum(x[:, 2], 0.0) / n["cooling_lost"]
+        left = np.maximum(1.0 - np.maximum(np.exp(x[:, 3]), clogged), 0.0)
+        lives = [np.where(x[:, 3] < 0.0, value, 0.0) for value in (median, *ends)]
+        median, low, high, q25, q75 = (np.where(value < n["horizon_h"], value, np.inf) for value in lives)
+        return left, median, low, high, q25, q75
+
+    def _quantiles(self, x: Floats, P: Floats, median: Floats, z: float) -> tuple[Floats, Floats]:
         n = self.numbers
         d, g = x[:, 3], x[:, 4]
         with np.errstate(divide="ignore", invalid="ignore"):
-            median = np.where(g > 0.0, -d / np.maximum(g, n["tiny"]), np.inf)
             ahead = np.minimum(median, n["ahead_h"])
             V_d, P_dg = P[:, 3, 3] + n["failure_sd"] ** 2, P[:, 3, 4] + n["damage_sd"] ** 2 / 2.0
             V_g = P[:, 4, 4] + ahead * n["growth_sd"] ** 2 / 3.0
-            A, B, C = g**2 - _Z90**2 * V_g, d * g - _Z90**2 * P_dg, d**2 - _Z90**2 * V_d
+            A, B, C = g**2 - z**2 * V_g, d * g - z**2 * P_dg, d**2 - z**2 * V_d
             positive = np.maximum(np.sqrt(np.maximum(B**2 - A * C, 0.0)) - B, n["tiny"])
             high = np.where(A > 0.0, positive / np.maximum(A, n["tiny"]), np.inf)
-        low = np.where(d < 0.0, np.maximum(C, 0.0) / positive, 0.0)
-        median = np.where(d < 0.0, median, 0.0)
-        low, high = np.minimum(low, median), np.where(d < 0.0, np.maximum(high, median), 0.0)
-        clogged = np.maximum(x[:, 2], 0.0) / n["cooling_lost"]
-        left = np.maximum(1.0 - np.maximum(np.exp(d), clogged), 0.0)
-        median, low, high = (np.where(value < n["horizon_h"], value, np.inf) for value in (median, low, high))
-        return left, median, low, high
+        return np.minimum(np.maximum(C, 0.0) / positive, median), np.maximum(high, median)
 
 
 def _column(table: NDArray[np.float32], names: tuple[str, ...], name: str) -> Floats:

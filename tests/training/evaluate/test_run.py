@@ -76,7 +76,7 @@ def test_the_oracle_and_the_graph_agree_on_a_motor_of_which_little_is_known(opti
     theirs = options.bundle.run("health", feeds)
     np.testing.assert_allclose(theirs["state_next"], ours.state, rtol=1e-7, atol=1e-9)
     np.testing.assert_allclose(theirs["cov_next"], ours.cov, rtol=1e-6, atol=1e-9)
-    for name in ("health", "rul_h", "rul_low_h", "rul_high_h", "nis"):
+    for name in ("health", "rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h", "nis"):
         np.testing.assert_allclose(theirs[name], getattr(ours, name), rtol=1e-5, atol=1e-7)
 
 
