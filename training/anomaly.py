@@ -13,13 +13,18 @@ come with a line of the bearing are put down to that line.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from training import evt
 from training.envelope import BAND_NAMES, COMBS
 from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 CLAMP = 6.0
 HEIGHT = 0.5
@@ -202,12 +207,13 @@ def fit(features: Tensor, *, epochs: int, generator: torch.Generator) -> Autoenc
     return model.eval()
 
 
-def calibrate(model: Autoencoder, features: Tensor, *, false_alarm_rate: float) -> None:
+def calibrate(model: Autoencoder, features: Tensor, motor: NDArray[np.int64], *, false_alarm_rate: float) -> None:
     """Sets what is usual for groups and columns, and the threshold, in place.
 
     Args:
         model: a fitted autoencoder, not calibrated yet.
         features: ``(N, len(NAMES))`` of healthy motors that the model has not seen.
+        motor: ``(N,)`` whose they are: windows of one motor are odd together, and count once in the tail.
         false_alarm_rate: share of their windows that may score above 1.
     """
     with torch.no_grad():
@@ -218,8 +224,10 @@ def calibrate(model: Autoencoder, features: Tensor, *, false_alarm_rate: float) 
         usual = torch.quantile(torch.matmul(high * high, model.blame), 0.98, dim=0)
         model.blame.div_(usual.clamp(min=1e-3))
         model.threshold.fill_(1.0)
-        score, _ = model(features)
-        model.threshold.fill_(torch.quantile(score, 1.0 - false_alarm_rate).item())
+        score = model(features)[0].numpy().astype(np.float64)
+        order = np.argsort(motor, kind="stable")
+        pieces = np.split(score[order], np.flatnonzero(np.diff(motor[order])) + 1)
+        model.threshold.fill_(evt.threshold(pieces, false_alarm_rate))
 
 
 assert {name for group in GROUPS for name in group.features} <= set(NAMES)

@@ -151,6 +151,7 @@ def fit(args: Args, work: Path, tell: Tell) -> None:
     anomaly.calibrate(
         autoencoder,
         torch.from_numpy(parts.calibrate.features[parts.calibrate.healthy]),
+        parts.calibrate.motor[parts.calibrate.healthy],
         false_alarm_rate=args.false_alarms,
     )
     tell("autoencoder fitted")

@@ -204,7 +204,7 @@ def test_contributions_add_up_to_one_and_follow_the_odd_group() -> None:
     healthy = torch.randn(2048, len(NAMES), generator=generator)
     healthy[:, [INDEX[level] for level in anomaly.BEYOND]] *= 0.3
     model = anomaly.fit(healthy, epochs=5, generator=generator)
-    anomaly.calibrate(model, healthy, false_alarm_rate=0.01)
+    anomaly.calibrate(model, healthy, np.arange(2048) // 4, false_alarm_rate=0.01)
     odd = 0.1 * healthy[:32]  # nothing else stands out
     impacts = next(group for group in anomaly.COLUMNS if group.name == "impacts")
     odd[:, [INDEX[name] for name in impacts.features]] += 30.0
