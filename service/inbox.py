@@ -34,6 +34,13 @@ class Acknowledged:
     accepted: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """A note: a person has said that the motor was repaired."""
+
+    motor: str
+
+
 ShedReason = Literal["queue_full", "queue_bytes"]
 
 
@@ -58,8 +65,8 @@ class Inbox:
         self._next = 0
         self._arrival = threading.Condition()
         self._woken = False
-        self.notes: deque[Connected | Acknowledged] = deque()
-        """What the broker's thread tells the worker besides deliveries, in order."""
+        self.notes: deque[Connected | Acknowledged | Repaired] = deque()
+        """What other threads tell the worker besides deliveries, in order."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -112,7 +119,7 @@ class Inbox:
             self._woken = True
             self._arrival.notify()
 
-    def leave(self, note: Connected | Acknowledged) -> None:
+    def leave(self, note: Connected | Acknowledged | Repaired) -> None:
         """Leave a note for the worker and wake it."""
         self.notes.append(note)
         self.wake()

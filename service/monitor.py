@@ -51,6 +51,7 @@ __all__ = [
     "generic_profile",
     "open_alerts",
     "profile_of",
+    "relearn",
     "retire",
     "step",
 ]
@@ -137,6 +138,14 @@ def step(
 def open_alerts(state: Mapping[str, MotorState]) -> list[Alert]:
     """Every alert that is open, as last published: what a restarted edge asserts again."""
     return [alert for motor in state.values() for alert in motor.alerts]
+
+
+def relearn(state: Mapping[str, MotorState], motor: str) -> StepResult:
+    """A motor whose own past no longer counts: what its levels are held against is learnt anew from now on."""
+    known = state.get(motor)
+    if known is None:
+        return StepResult(state=_fleet(state))
+    return StepResult(state=_fleet(state).changed({motor: known._replace(drift=b"", level=b"")}), changed=(motor,))
 
 
 def retire(state: Mapping[str, MotorState], motor: str, now_ts_s: float, reason: str) -> StepResult:

@@ -34,7 +34,7 @@ from service.contract.messages import MAX_PAYLOAD_BYTES
 from service.flight import Flight
 from service.historian import Historian
 from service.homeassistant.discovery import Discovery
-from service.inbox import Acknowledged, Connected, Inbox
+from service.inbox import Acknowledged, Connected, Inbox, Repaired
 from service.live import Live
 from service.metrics import Metrics
 from service.mqtt import Link
@@ -199,6 +199,10 @@ class Runtime:
             amiss.append(f"the broker refuses {refused} alerts: allow this client to publish them")
         status: Literal["ready", "degraded", "unready"] = "unready" if fatal else "degraded" if amiss else "ready"
         return Condition(status, (*fatal, *amiss))
+
+    def repaired(self, motor: str) -> None:
+        """A person has said so: what the motor's levels are held against is learnt anew."""
+        self.inbox.leave(Repaired(motor))
 
     def filter_state(self, motor: str) -> dict[str, float]:
         """What the health filter holds of a motor, by the manifest's names; empty for a motor it does not know."""

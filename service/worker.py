@@ -22,7 +22,7 @@ from service.commits import Commits
 from service.contract import codec, topics
 from service.contract.codec import Refused
 from service.contract.messages import MAX_PAYLOAD_BYTES, Alert, Health, Reading
-from service.inbox import Acknowledged
+from service.inbox import Acknowledged, Repaired
 from service.journal import Journal
 from service.memory import Memory
 from service.motor import with_filters_of
@@ -346,6 +346,8 @@ class Worker:
                 number = self.memory.outbox.acknowledged(note.token, accepted=note.accepted)
                 if number is not None:
                     changes.outbox[number] = None
+            elif isinstance(note, Repaired):
+                self.memory.take(monitor.relearn(self.memory.state, note.motor), changes)
             else:
                 self._welcome(changes, now_s, forgotten=not note.kept)
 

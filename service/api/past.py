@@ -145,6 +145,8 @@ def _notes(app: FastAPI, runtime: Runtime) -> None:
         except (StoreError, sqlite3.Error) as error:
             return unkept(error)
         runtime.live.note(saved)
+        if saved.kind == "repaired":
+            runtime.repaired(alert.split(":")[0])
         return answer(saved, 201)
 
 

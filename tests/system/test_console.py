@@ -114,6 +114,10 @@ def test_an_alert_is_acknowledged_with_a_comment_by_the_motors_name(fleet: Edge,
     assert done.returncode == 0, done.stderr
     (note,) = fleet.json("/v1/alerts")["notes"]
     assert (note["kind"], note["by"], note["text"]) == ("acknowledged", "Anna", "bearing ordered")
+    assert motor("ack", "press-4", "--kind", "repaired", "--by", "Anna").returncode == 0
+    kinds = [kept["kind"] for kept in fleet.json("/v1/motors/press-4/alerts")["alerts"][0]["notes"]]
+    assert kinds == ["acknowledged", "repaired"]
+    assert fleet.json("/health/ready")["status"] == "ready"  # the worker has taken the note in its stride
     one_line(motor("ack", "fan-2"), 2, "fan-2 has no open alert", "press-4")
     one_line(motor("ack", "press-4:ball:1"), 4, "no alert has this id")
     one_line(motor("ack", "press-4", token=None), 4, "token is missing or wrong", "--token-file")

@@ -12,6 +12,7 @@ import pytest
 from service import drift, level
 from service.bundle import load
 from service.contract.sketch import AXIS_COUNT
+from service.monitor import relearn
 from service.motor import MotorState
 from tests.service.core.conftest import SAMPLES, Edge, make_profile, make_reading
 from tests.service.core.test_drift import operating, plates, spec
@@ -116,3 +117,10 @@ def test_a_risen_level_opens_an_anomaly_that_says_so_across_a_restart(sketched: 
     assert "4.0 times that of its own start" in edge.alerts[0].reason
     assert edge.alerts[0].anomaly == pytest.approx(math.log(4.0) / math.log(2.5), abs=0.01)
     assert edge.health[-1].anomaly == edge.alerts[0].anomaly
+    # a repaired motor's past no longer counts: the new level is its start, and the alert ends by itself
+    edge.state = relearn(edge.state, "m1").state
+    for seq in range(34, 70):
+        edge.take(reading(seq, 4.0))
+    assert edge.told()[-1] == ("anomaly", "clear", 1)
+    assert edge.state["m1"].level != b""
+    assert relearn(edge.state, "nobody").changed == ()
