@@ -114,7 +114,7 @@ def test_an_alert_is_acknowledged_with_a_comment_by_the_motors_name(fleet: Edge,
     assert done.returncode == 0, done.stderr
     (note,) = fleet.json("/v1/alerts")["notes"]
     assert (note["kind"], note["by"], note["text"]) == ("acknowledged", "Anna", "bearing ordered")
-    assert motor("ack", "press-4", "--kind", "repaired", "--by", "Anna").returncode == 0
+    assert motor("ack", "press-4", "--as", "repaired", "--by", "Anna").returncode == 0
     kinds = [kept["kind"] for kept in fleet.json("/v1/motors/press-4/alerts")["alerts"][0]["notes"]]
     assert kinds == ["acknowledged", "repaired"]
     assert fleet.json("/health/ready")["status"] == "ready"  # the worker has taken the note in its stride
