@@ -99,7 +99,7 @@ def _run(settings: Settings) -> int:
             _log.info("motortwin %s, model %s, page http://%s:%d/", VERSION, runtime.models.digest[:12], host, port)
             application = api.create(runtime)
             process.settle()
-            asyncio.run(server.serve(application, listener))
+            asyncio.run(server.serve(application, listener, settings.http.trusted_proxies))
         except KeyboardInterrupt:
             pass  # asked to end before the server stood
         finally:

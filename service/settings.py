@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, IPvAnyNetwork, SecretStr, ValidationError, field_validator, model_validator
 
 from service.contract.bearing import CATALOGUE, BearingGeometry
 from service.contract.messages import Birth, Nameplate
@@ -132,6 +132,10 @@ class HttpSettings(_Table):
     burst: Annotated[int, Field(ge=1, le=1_000_000, description="requests that one client may make at once")] = 500
     guesses: Annotated[int, Field(ge=1, le=1000, description="wrong tokens of one client before it is locked out")] = 5
     guesses_per_min: Annotated[float, Field(gt=0, le=1000, description="wrong tokens it may show from then on")] = 2.0
+    trusted_proxies: Annotated[
+        tuple[IPvAnyNetwork, ...],
+        Field(description="whose X-Forwarded-For names the client; in the environment separated by ','"),
+    ] = ()
     token: Annotated[
         SecretStr | None, Field(min_length=16, description="who changes something must show it; none: nothing changes")
     ] = None
@@ -139,6 +143,11 @@ class HttpSettings(_Table):
     public_url: Annotated[
         str | None, Field(pattern=r"^https?://[^\s\"'<>@]+$", description="where people find the page; for links to it")
     ] = None
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _listed(cls, raw: Any) -> Any:
+        return tuple(filter(None, raw.replace(" ", "").split(","))) if isinstance(raw, str) else raw
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:

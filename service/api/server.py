@@ -13,7 +13,8 @@ import uvicorn
 from service.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from ipaddress import IPv4Network, IPv6Network
 
     from fastapi import FastAPI
 
@@ -43,10 +44,18 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Answer until SIGTERM or SIGINT."""
+async def serve(app: FastAPI, listener: socket.socket, proxies: Sequence[IPv4Network | IPv6Network] = ()) -> None:
+    """Answer until SIGTERM or SIGINT; the ``proxies`` alone may say on whose behalf they ask."""
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_S, lifespan="off"
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_S,
+        lifespan="off",
+        # left to itself, uvicorn believes whoever asks from this machine
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[str(network) for network in proxies],
     )
     server = _Server(config)
 

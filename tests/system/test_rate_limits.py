@@ -55,6 +55,29 @@ def test_after_a_few_wrong_tokens_the_right_one_is_not_heard_either_and_reading_
     assert edge.metric('motortwin_http_limited_total{reason="token"}') == 1.0
 
 
+def asked(edge: Edge, client: str) -> int:
+    """Status of a question that says on whose behalf it is asked."""
+    request = urllib.request.Request(edge.address + "/v1/motors", headers={"x-forwarded-for": client})  # noqa: S310 - ours
+    try:
+        with urllib.request.urlopen(request, timeout=5.0) as answer:  # noqa: S310 - as above
+            return answer.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+@pytest.mark.system
+def test_only_a_named_proxy_says_on_whose_behalf_it_asks(edge: Edge) -> None:
+    edge.set(MOTORTWIN_HTTP_RATE_PER_S="0.1", MOTORTWIN_HTTP_BURST="2").start()
+    assert [asked(edge, f"10.0.0.{k}") for k in range(4)] == [200, 200, 429, 429]
+    edge.stop()
+    edge.set(MOTORTWIN_HTTP_TRUSTED_PROXIES="10.9.0.0/16, 127.0.0.1").start()
+    assert [asked(edge, f"10.0.0.{k}") for k in range(4)] == [200] * 4
+    # what a client claims stands left of what the proxy saw, and counts for nothing
+    assert [asked(edge, f"10.0.0.{k}, 10.0.1.1") for k in range(3)] == [200, 200, 429]
+    assert asked(edge, "10.0.1.1, 10.9.0.7") == 429
+
+
 def test_a_bucket_fills_again_and_each_client_has_its_own() -> None:
     buckets = Buckets(per_s=2.0, burst=2.0)
     assert [buckets.take("a", 0.0) for _ in range(3)] == [0.0, 0.0, 0.5]
