@@ -32,8 +32,9 @@ td, .facts th { border-bottom: 1px solid #d5dbe3; }
 .warning, .silent { color: #8a5200; font-weight: 600; }
 .soft { color: #526071; }
 blockquote { margin: .2rem 0 .2rem 1rem; padding-left: .6rem; border-left: 3px solid #d5dbe3; }
-figure { display: inline-block; width: 29rem; max-width: 100%; margin: .4rem .4rem .4rem 0; break-inside: avoid; }
-figcaption { font-size: .9rem; } svg { width: 100%; height: 7rem; background: #f4f6f9; }
+.trends { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: .6rem 1.2rem; }
+figure { margin: 0; break-inside: avoid; }
+figcaption { font-size: .9rem; } svg { width: 100%; height: 5.5rem; background: #f4f6f9; }
 .sign { margin-top: 2.5rem; display: flex; gap: 3rem; } .sign span { border-top: 1px solid #526071; flex: 1; }
 tr, blockquote { break-inside: avoid; } @page { margin: 15mm; }
 """
@@ -118,7 +119,8 @@ def of_motor(
     state = _state(seen)
     body = (
         f'<p class="{state}">{escape(state)}</p><h2>What is known</h2><table class="facts">{table}</table>'
-        f"<h2>Trends, {escape(span)}</h2>{trends or '<p>Nothing is kept of this span.</p>'}"
+        f"<h2>Trends, {escape(span)}</h2>"
+        + (f'<div class="trends">{trends}</div>' if trends else "<p>Nothing is kept of this span.</p>")
     )
     name = seen.profile.name or seen.profile.motor
     return _document(f"{name}, heard by {node}", model, body + _alerts(alerts, "on record", with_motor=False))
@@ -185,9 +187,11 @@ def _trend(past: Series, name: str) -> str:
         return ""
     values = [value for _, value in points]
     low, high, first_s, last_s = min(values), max(values), points[0][0], points[-1][0]
-    spread, length_s = (high - low) or 1.0, (last_s - first_s) or 1.0
+    # from zero where zero means something, or the noise of a steady motor fills the picture
+    floor = low if unit == "°C" else min(low, 0.0)
+    spread, length_s = (high - floor) or 1.0, (last_s - first_s) or 1.0
     line = " ".join(
-        f"{_WIDTH * (ts_s - first_s) / length_s:.1f},{5 + (_HEIGHT - 10) * (1 - (value - low) / spread):.1f}"
+        f"{_WIDTH * (ts_s - first_s) / length_s:.1f},{5 + (_HEIGHT - 10) * (1 - (value - floor) / spread):.1f}"
         for ts_s, value in points
     )
     caption = escape(f"{label}: {values[-1]:.4g} {unit}".strip() + f" (from {low:.4g} to {high:.4g})")

@@ -13,6 +13,8 @@ from typing import Any
 TARGET = Path(__file__).with_name("motortwin.json")
 DATASOURCE = {"type": "prometheus", "uid": "prometheus"}
 COLUMNS = 24
+NO_DATA = "No data: does Prometheus reach the edge's /metrics, and is its data source this one?"
+NO_TROUBLE = "Nothing of this has happened, or Prometheus does not reach the edge: see 'Edge answers'"
 RED_ABOVE_ZERO = [{"color": "green", "value": None}, {"color": "red", "value": 1}]
 RED_BELOW_ONE = [{"color": "red", "value": None}, {"color": "green", "value": 1}]
 
@@ -117,12 +119,14 @@ def dashboard() -> dict[str, Any]:
     panels = []
     width = COLUMNS // len(STATS)
     for column, (title, expression, steps) in enumerate(STATS):
-        look = {"defaults": {"thresholds": {"mode": "absolute", "steps": steps}}, "overrides": []}
+        look = {"defaults": {"thresholds": {"mode": "absolute", "steps": steps}, "noValue": "no data"}, "overrides": []}
         place = {"x": column * width, "y": 0, "w": width, "h": 4}
         panels.append(_panel(len(panels) + 1, "stat", title, [(expression, "")], place, fieldConfig=look))
     for at, (title, unit, queries) in enumerate(CHARTS):
         place = {"x": at % 2 * 12, "y": 4 + at // 2 * 8, "w": 12, "h": 8}
-        look = {"defaults": {"unit": unit, "min": 0}, "overrides": []}
+        only_troubles = all(expression.endswith("> 0") for expression, _ in queries)
+        empty = NO_TROUBLE if only_troubles else NO_DATA
+        look = {"defaults": {"unit": unit, "min": 0, "noValue": empty}, "overrides": []}
         panels.append(_panel(len(panels) + 1, "timeseries", title, queries, place, fieldConfig=look))
     return {
         "uid": "motortwin",

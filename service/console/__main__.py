@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from service.console import ack, doctor, history, models, options, replay, report, status, watch
-from service.console.exits import Exit
+from service.console.exits import USAGE, Exit
 from service.version import VERSION
 
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if words[:1] == ["replay"]:
             return replay.run(words[1:])
-        chosen = _parser().parse_args(words)
+        parser = _parser()
+        if not words:
+            parser.print_help(sys.stderr)
+            return USAGE
+        chosen = parser.parse_args(words)
         code: int = chosen.command(chosen)
         sys.stdout.flush()
     except Exit as end:

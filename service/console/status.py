@@ -90,7 +90,9 @@ def _motor(detail: dict[str, Any], terminal: Terminal, *, as_json: bool) -> int:
         "anomaly": number(health.get("anomaly"), ".2f"),
         "likely": ", ".join(f"{fault.replace('_', ' ')} {share:.2f}" for fault, share in likely if share >= 0.01)
         or "-",
-        "driven by": ", ".join(f"{name} {share:.0%}" for name, share in (health.get("contributions") or {}).items())
+        "driven by": ", ".join(
+            f"{name.replace('_', ' ')} {share:.0%}" for name, share in (health.get("contributions") or {}).items()
+        )
         or "-",
         "missing": ", ".join(health.get("missing", ())) or "-",
     }

@@ -54,11 +54,14 @@ function bound() {
 }
 
 async function fetchAlerts() {
+  const before = [...alerts.keys()];
   const found = await ask("/v1/alerts?cleared=true");
-  alerts.clear();
-  notes.clear();
+  // what the stream told while the answer was on its way stays
+  const present = new Set(found.alerts.map((alert) => alert.id));
+  for (const id of before) if (!present.has(id)) alerts.delete(id);
   found.alerts.forEach(noteAlert);
   found.notes.forEach(noteNote);
+  bound();
   tell({ motors: new Set(), alerts: true, gone: [] });
 }
 

@@ -109,6 +109,17 @@ def test_panels_stand_beside_and_never_upon_each_other() -> None:
     assert len({panel["id"] for panel in panels}) == len(panels)
 
 
+def test_a_panel_without_data_says_what_to_look_at() -> None:
+    for panel in json.loads((DEPLOY / "grafana" / "motortwin.json").read_text())["panels"]:
+        told = panel["fieldConfig"]["defaults"]["noValue"]
+        troubles = all(target["expr"].endswith("> 0") for target in panel["targets"])
+        if panel["type"] == "stat":
+            assert told == "no data", panel["title"]
+        else:
+            assert told.startswith("Nothing of this has happened" if troubles else "No data: "), panel["title"]
+            assert "Prometheus" in told
+
+
 def test_the_dashboard_is_what_its_program_writes() -> None:
     done = subprocess.run(
         [sys.executable, DEPLOY / "grafana" / "dashboard.py", "--check"], capture_output=True, text=True, check=False
