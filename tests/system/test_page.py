@@ -45,6 +45,7 @@ def test_the_page_shows_a_fault_within_two_seconds_and_survives_a_restart(
     browser = browse(1280, 800)
     browser.open(edge.address)
     wait_until(lambda: "motors.ID" in browser.run("return document.body.innerText"), "the hint for an empty fleet")
+    assert browser.grave_violations() == []
     introduce_hostile(watcher)
     watcher.introduce("m2")
     watcher.send(reading("m2"), failing(reading, 0), failing(reading, 1))
