@@ -6,6 +6,7 @@ import hmac
 from typing import TYPE_CHECKING
 
 from service.api.shield import failure
+from service.errors import SettingsError
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -22,7 +23,10 @@ def refusal(authorization: str | None, settings: HttpSettings, metrics: Metrics)
         settings: where the token stands.
         metrics: where wrong tokens are counted.
     """
-    token = settings.secret()
+    try:
+        token = settings.secret()
+    except SettingsError as error:
+        return failure(503, "token", str(error), "make the token file readable for the edge")
     if token is None:
         remedy = "set MOTORTWIN_HTTP_TOKEN or MOTORTWIN_HTTP_TOKEN_FILE and restart the edge"
         return failure(403, "changes_off", "this edge has no token, so nothing can be changed", remedy)

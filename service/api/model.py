@@ -11,7 +11,7 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads annotati
 from service.api import access, documents
 from service.api.answers import answer
 from service.api.shield import failure
-from service.errors import EdgeError, NotOffered, SettingsError, StoreError
+from service.errors import EdgeError, NotOffered, StoreError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -36,10 +36,7 @@ def add(app: FastAPI, runtime: Runtime) -> None:
         wanted: Annotated[documents.Back, Body()],
         authorization: Annotated[str | None, Header(max_length=512)] = None,
     ) -> Response:
-        try:
-            refused = access.refusal(authorization, runtime.settings.http, runtime.metrics)
-        except SettingsError as error:
-            return failure(503, "token", str(error), "make the token file readable for the edge")
+        refused = access.refusal(authorization, runtime.settings.http, runtime.metrics)
         return refused or _gone_back(runtime, wanted.digest)
 
 

@@ -18,7 +18,7 @@ from service.api.answers import answer, unknown_motor
 from service.api.shield import failure
 from service.contract.faults import ANOMALY
 from service.contract.topics import ID_PATTERN
-from service.errors import SettingsError, StoreError
+from service.errors import StoreError
 from service.historian import Note
 
 if TYPE_CHECKING:
@@ -129,10 +129,7 @@ def _notes(app: FastAPI, runtime: Runtime) -> None:
         said: Annotated[documents.NewNote, Body()],
         authorization: Annotated[str | None, Header(max_length=512)] = None,
     ) -> Response:
-        try:
-            refused = access.refusal(authorization, runtime.settings.http, runtime.metrics)
-        except SettingsError as error:
-            return failure(503, "token", str(error), "make the token file readable for the edge")
+        refused = access.refusal(authorization, runtime.settings.http, runtime.metrics)
         if refused is not None:
             return refused
         try:
