@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from training import evt
 from training.envelope import BAND_NAMES, COMBS
-from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
+from training.features import INDEX, NAMES, SHAFT_ORDERS, Features, halves_told
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -132,18 +132,24 @@ class Autoencoder(nn.Module):
         high = torch.relu(mine)
         return torch.cat([torch.matmul(missed * missed + HEIGHT * high * high, self.membership), excess], dim=1)
 
-    def blamed(self, mine: Tensor, excess: Tensor) -> Tensor:
-        """How far each column lies above what is usual, ``(B, len(COLUMNS))``; arguments as of ``error``."""
+    def blamed(self, mine: Tensor, excess: Tensor, halves: Tensor) -> Tensor:
+        """How far each column lies above what is usual, ``(B, len(COLUMNS))``.
+
+        Args:
+            mine: as ``prepared`` gives it.
+            excess: as ``excess`` gives it.
+            halves: as ``features.halves_told`` gives it.
+        """
         high = torch.relu(mine)
         level = torch.matmul(high * high, self.blame)
-        lines, impacts, rest = level.split([len(LINES), 1, len(COLUMNS) - len(LINES) - 2], dim=1)
-        # Impacts are what a bearing's line consists of: they are blamed as such where no line explains them. Squares,
+        lines, impacts, half, rest = level.split([len(LINES), 1, 1, len(COLUMNS) - len(LINES) - 3], dim=1)
+        # Impacts are what a bearing's line consists of: they are blamed as such where no line explains them. Cubes,
         # so that a line within what is usual explains little.
-        strength = lines * lines
+        strength = lines * lines * lines
         total = strength.sum(dim=1, keepdim=True)
         unexplained = impacts / (1.0 + total)
         lines = lines + strength * (impacts - unexplained) / (total + 1e-6)
-        return torch.cat([lines, unexplained, rest, excess / self.usual[-1:]], dim=1)
+        return torch.cat([lines, unexplained, half * halves, rest, excess / self.usual[-1:]], dim=1)
 
     def excess(self, features: Tensor) -> Tensor:
         """How far the level lies beyond what any machine reaches, ``(B, 1)``, 0 for all that do not."""
@@ -157,7 +163,7 @@ class Autoencoder(nn.Module):
         """Score, 1 at the threshold, and each column's share of the blame (adds up to 1)."""
         mine, excess = self.prepared(features), self.excess(features)
         total = (self.error(mine, excess) / self.usual).sum(dim=1)
-        blamed = self.blamed(mine, excess)
+        blamed = self.blamed(mine, excess, halves_told(features))
         return total / (len(GROUPS) * self.threshold), blamed / (blamed.sum(dim=1, keepdim=True) + 1e-6)
 
 

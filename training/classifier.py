@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from service.contract.faults import BEARING_FAULTS, TAUGHT, Fault
 from training.envelope import BAND_NAMES, BANDS, COMBS, NEAR
-from training.features import INDEX, NAMES, SHAFT_ORDERS, Features
+from training.features import INDEX, NAMES, SHAFT_ORDERS, Features, halves_told
 from training.spectrum import WIDE
 
 CLASSES: tuple[Fault, ...] = TAUGHT
@@ -28,9 +28,6 @@ MEMBERS = 3
 BATCH = 1024
 CLAMP = 5.0
 """Standardised features are cut here: beyond, more is not told from much."""
-
-SHORT, LONG = 0.53, 0.65
-"""Half orders are told from whole ones by windows of 3.3 to 4.4 turns (as logarithms), and looseness by half orders."""
 
 _SHAPE = [*(f"impulse_{band}" for band in BAND_NAMES), "kurtosis", "crest", "turns"]
 
@@ -229,8 +226,7 @@ class Network(nn.Module):
         no_bearing = 1.0 - features[:, INDEX["has_bearing"]].unsqueeze(1)
         no_order = 1.0 - features[:, INDEX["has_order"]].unsqueeze(1)
         told = (1.0 - self.is_bearing * no_bearing) * (1.0 - self.is_mechanical * no_order)
-        few = torch.clamp((LONG - features[:, INDEX["turns"]].unsqueeze(1)) / (LONG - SHORT), 0.0, 1.0)
-        told = told * (1.0 - self.is_looseness * few)
+        told = told * (1.0 - self.is_looseness * (1.0 - halves_told(features)))
         probability = torch.sigmoid(logit * self.gain + self.bias) * told
         present = torch.clamp(4.0 * probability - 2.0, 0.0, 1.0)
         grown = torch.clamp((severity - self.start) * self.slope, 0.02, 1.0)

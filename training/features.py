@@ -75,6 +75,17 @@ INDEX: dict[str, int] = {name: column for column, name in enumerate(NAMES)}
 """Column of each feature."""
 
 
+_SHORT, _LONG = 0.53, 0.65
+
+
+def halves_told(features: Tensor) -> Tensor:
+    """How far half orders of the shaft can be told from whole ones, 0..1, ``(B, 1)`` of features ``(B, len(NAMES))``.
+
+    By windows of 3.3 to 4.4 turns (the limits as logarithms): a line of the spectrum is four bins wide.
+    """
+    return torch.clamp((features[:, INDEX["turns"]].unsqueeze(1) - _SHORT) / (_LONG - _SHORT), 0.0, 1.0)
+
+
 def _column(table: Tensor, names: tuple[str, ...], name: str) -> tuple[Tensor, Tensor]:
     """One scalar column ``(B, 1)`` with zero for NaN, and 1.0 where it was there."""
     at = names.index(name)

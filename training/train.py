@@ -265,8 +265,7 @@ def refuse_empty(parts: data.Split) -> None:
 def thresholds(network: classifier.Network, table: Table) -> dict[str, AlarmSpec]:
     """When a condition opens: at the probability that few held-out windows without the fault exceed, within bounds.
 
-    Two in 1,000 for a shaft's faults, four for others, as an alert takes three readings of four. Heat is judged over
-    more readings: a motor that has just been
+    One or two in 1,000 for most. Heat is judged more freely, and over more readings: a motor that has just been
     relieved looks like one that is cooled badly, but not for long.
     """
     probability, _ = _predicted(network, table)
@@ -274,7 +273,7 @@ def thresholds(network: classifier.Network, table: Table) -> dict[str, AlarmSpec
     for column, fault in enumerate(CLASSES):
         absent = table.severity[:, column] == 0.0
         thermal, bearing = fault in FAMILIES[-1].faults, fault in BEARING_FAULTS
-        rate, least = (0.004, 0.5) if thermal or bearing else (0.002, 0.6)
+        rate, least = (0.004, 0.5) if thermal else (0.002, 0.6) if bearing else (0.001, 0.7)
         opens = float(np.clip(np.quantile(probability[absent, column], 1.0 - rate), least, 0.97))
         alarms[fault] = AlarmSpec(
             open_at=round(opens, 3),
