@@ -22,6 +22,7 @@ card         the model card: what a bundle was made from, what it is for, where 
 bundle       graphs, manifest and golden vectors, proven by the edge's own loader before they replace anything
 atomic       files and folders that are there whole or not at all
 progress     a bar where a person watches
+history      an edge's history.db as Parquet
 commission   the shipped models fitted to a plant's own healthy running
 evt          thresholds for rates that were hardly ever seen
 rescale      a bundle whose anomaly score is weighed anew, group by group

@@ -158,6 +158,17 @@ def _parser() -> argparse.ArgumentParser:
     carding.add_argument("--models", type=Path, default=MODELS, help="bundle folder")
     carding.set_defaults(run=_card)
 
+    telling = commands.add_parser(
+        "history",
+        help="an edge's history.db as Parquet",
+        description="One row a sample, columns as in history.csv. Example: python -m training history "
+        "/var/lib/motortwin/history.db --out monday.parquet --motor press-7",
+    )
+    telling.add_argument("source", type=Path, metavar="HISTORY.DB", help="from an edge's data folder")
+    telling.add_argument("--out", type=Path, required=True, metavar="FILE", help="the Parquet file")
+    telling.add_argument("--motor", metavar="ID", help="of this motor only")
+    telling.set_defaults(run=_history)
+
     # Shown in the help only; main() hands their arguments on as they are.
     commands.add_parser("evaluate", help="every figure of the models, honestly -> build/evaluation", add_help=False)
     commands.add_parser("gan", help="rare failures, made and judged: fit, sample, report -> build/gan", add_help=False)
@@ -198,6 +209,12 @@ def _train(options: argparse.Namespace) -> int:
     if options.data:
         return _commission(options)
     train.train(_args(options), _tell)
+    return 0
+
+
+def _history(options: argparse.Namespace) -> int:
+    rows = import_module("training.history").export(options.source, options.out, options.motor)
+    _tell(f"{options.out}: {rows} samples")
     return 0
 
 
