@@ -152,7 +152,7 @@ function drawHead() {
   write(byId("motor-diagnosis"), diagnosisOf(motor));
   pairs(byId("motor-facts"), [
     ["Health", percent(health.health)], ["Remaining life", motor.health ? remaining(health) : "–"],
-    ["9 in 10 end within", motor.health ? widest(health) : "–"],
+    ...(known(health.rul_q25_h) ? [["9 in 10 end within", widest(health)]] : []),
     ["Severity", percent(health.severity)], ["Anomaly, alarm at 1", number(health.anomaly, "", 2)],
     ["Last seen", motor.heard_ts_s ? ago(edgeNowS() - motor.heard_ts_s) : "–"],
     ["Id", motor.clock === "simulated" ? `${motor.motor}, simulated clock` : motor.motor],

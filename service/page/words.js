@@ -14,6 +14,11 @@ const BAND_WORDS = {
   half_orders: "Half multiples of shaft speed", order_1: "Line at shaft speed (1x)", order_2: "Line at twice shaft speed (2x)",
   order_3: "Line at three times shaft speed (3x)", high_orders: "Lines from four times shaft speed on", winding: "Winding temperature", housing: "Housing temperature",
   cooling: "Heat flow from winding to housing", load: "Load", current: "Current", levels: "A level that no machine reaches",
+  // of bundles up to version 3, which may be gone back to
+  orders: "Lines at multiples of shaft speed", envelope_low: "Impacts heard in the low band", envelope_high: "Impacts heard in the high band",
+  envelope_narrow_1: "Impacts heard in the lowest of four bands", envelope_narrow_2: "Impacts heard in the second of four bands",
+  envelope_narrow_3: "Impacts heard in the third of four bands", envelope_narrow_4: "Impacts heard in the highest of four bands",
+  shape: "Peaks of the waveform", thermal: "Temperatures",
 };
 const NOTE_WORDS = { acknowledged: "Acknowledged", repaired: "Repaired", false_alarm: "False alarm", comment: "Comment" };
 
