@@ -28,6 +28,7 @@ evt          thresholds for rates that were hardly ever seen
 rescale      a bundle whose anomaly score is weighed anew, group by group
 stream       a recording as the readings that an edge would have had
 score        a recording through the shipped bundle and the edge's own core
+console      the command line; arguments from a file or from the terminal
 corpora      public data sets in their publishers' formats, from a folder or an archive
 fetch        brings them from the publishers, pinned by sha256
 evaluate     honest figures, by protocol, with intervals and controls

@@ -6,7 +6,6 @@ once its digest is right, so nothing is ever half there.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import io
 import tempfile
@@ -19,6 +18,8 @@ from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
+from training.console.arguments import PROGRAM, Parser
+from training.console.arguments import tell as told
 from training.corpora import source
 from training.corpora.pins import DATA_SETS, Pin, pins
 
@@ -67,13 +68,13 @@ def fetch(wanted: Iterable[Pin], folder: Path, tell: Callable[[str], None]) -> i
     return len(lacking)
 
 
-def main(argv: list[str], tell: Callable[[str], None]) -> int:
+def main(argv: list[str], tell: Callable[[str], None] = told) -> int:
     """``python -m training fetch [DATA SET ...]``; 0 when everything is there.
 
     Raises:
         FetchError: a file could not be had, or a data set is unknown.
     """
-    parser = argparse.ArgumentParser(prog="python -m training fetch", description=__doc__)
+    parser = Parser(prog=f"{PROGRAM} fetch", description=__doc__ or "", example="fetch cwru --folder data")
     parser.add_argument("data_set", nargs="*", help=f"which (default: all): {', '.join(DATA_SETS)}")
     parser.add_argument("--folder", type=Path, default=source.root(), help="where to (default: MOTOR_DATA, or data)")
     options = parser.parse_args(argv)

@@ -15,6 +15,7 @@ import numpy as np
 from service.contract.manifest import MANIFEST_FILE, Manifest
 from service.contract.sketch import AXIS_COUNT, CHANNELS, KINDS, SketchSpec, adjusted, bins, conditions, levels, ln_rms
 from simulator import dataset
+from training import atomic
 from training.data import STREAMS, roughened
 
 if TYPE_CHECKING:
@@ -83,9 +84,7 @@ def put(folder: Path) -> str:
     content.pop("sketch", None)
     manifest = Manifest.model_validate_json(json.dumps(content))
     raw = (manifest.model_copy(update={"sketch": sketch(manifest.seed)}).model_dump_json(indent=1) + "\n").encode()
-    fresh = file.with_name(f".{MANIFEST_FILE}")
-    fresh.write_bytes(raw)
-    fresh.replace(file)
+    atomic.file(file, raw)
     return hashlib.sha256(raw).hexdigest()
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from service.errors import BundleError
+from training.console.arguments import PROGRAM, Parser
 from training.corpora.source import CorpusError
 from training.evaluate import run
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,15 +27,18 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(argv: list[str]) -> int:
-    """Runs the evaluation; 0 when it ran, whatever it found; 1 with one line of explanation when not."""
-    parser = argparse.ArgumentParser(prog="python -m training evaluate", description=run.__doc__)
+    """Runs the evaluation; 0 when it ran, whatever it found; 2 with one line of explanation when not."""
+    parser = Parser(
+        prog=f"{PROGRAM} evaluate", description=run.__doc__ or "", example="evaluate --only cwru,femto --seeds 5"
+    )
     arguments(parser)
     options = vars(parser.parse_args(argv))
+    del options["config"]
     try:
         run.evaluate(run.Args(**options), lambda line: print(line, flush=True))
     except (BundleError, CorpusError, ValueError, OSError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
-        return 1
+        return 2
     return 0
 
 

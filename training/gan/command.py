@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from training.console.arguments import PROGRAM, Parser
 from training.gan import artefact, tabular
 from training.gan.campaign import STEPS, Plan, run
 from training.gan.downstream import DOMAINS, FAILURES
@@ -22,6 +22,7 @@ from training.gan.page import page
 from training.gan.windows import InputError
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
 OUT = Path("build/gan")
@@ -33,45 +34,68 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         status: int = options.run(options)
-    except InputError as error:
+    except (InputError, OSError) as error:
         sys.stderr.write(f"gan: {error}\n")
         return 2
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m training gan", description="Rare failures, made and judged.")
+def _parser() -> Parser:
+    parser = Parser(
+        prog=f"{PROGRAM} gan",
+        description="Rare failures, made by a generator and judged by what they are worth to a detector.",
+        example="gan fit --domain bearing --kind diffusion --failures 3",
+    )
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("MOTOR_DATA", "data")), help="data folder (MOTOR_DATA)"
     )
     commands = parser.add_subparsers(required=True, metavar="fit|sample|report")
 
-    one = commands.add_parser("fit", help="train one generator and write its artefacts")
-    one.add_argument("--domain", choices=DOMAINS, default="bearing")
-    one.add_argument("--kind", choices=KINDS, default="diffusion")
+    one = commands.add_parser(
+        "fit",
+        help="train one generator and write its artefacts",
+        description="Trains one generator on few real failures and keeps it with a checkpoint, to go on from with "
+        "--resume.",
+        example="gan fit --kind diffusion --failures 3 --steps 2000 --out build/gan/model",
+    )
+    one.add_argument("--domain", choices=DOMAINS, default="bearing", help="what fails")
+    one.add_argument("--kind", choices=KINDS, default="diffusion", help="of generator")
     one.add_argument("--failures", type=int, default=3, help="real failures in training")
-    one.add_argument("--seed", type=int, default=0)
-    one.add_argument("--steps", type=int, default=DEFAULT.steps)
-    one.add_argument("--out", type=Path, default=OUT / "model")
+    one.add_argument("--seed", type=int, default=0, help="of everything random")
+    one.add_argument("--steps", type=int, default=DEFAULT.steps, help="of the optimiser")
+    one.add_argument("--out", type=Path, default=OUT / "model", help="folder of the generator")
     one.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
     one.set_defaults(run=_fit)
 
-    draw = commands.add_parser("sample", help="draw windows from a trained generator")
-    draw.add_argument("--model", type=Path, default=OUT / "model")
+    draw = commands.add_parser(
+        "sample",
+        help="draw windows from a trained generator",
+        description="Draws windows of one class from what gan fit kept; the same seed gives the same windows.",
+        example="gan sample --label inner_race --count 100 --out build/gan/samples.npz",
+    )
+    draw.add_argument("--model", type=Path, default=OUT / "model", help="folder that gan fit wrote")
     draw.add_argument("--label", required=True, help="class to draw, e.g. inner_race")
-    draw.add_argument("--count", type=int, default=100)
-    draw.add_argument("--seed", type=int, default=0)
-    draw.add_argument("--out", type=Path, default=OUT / "samples.npz")
+    draw.add_argument("--count", type=int, default=100, help="windows to draw")
+    draw.add_argument("--seed", type=int, default=0, help="of everything random")
+    draw.add_argument("--out", type=Path, default=OUT / "samples.npz", help="file of the windows")
     draw.set_defaults(run=_sample)
 
-    report = commands.add_parser("report", help="run everything and write report.html and verdict.json")
-    report.add_argument("--out", type=Path, default=OUT)
-    report.add_argument("--seeds", type=int, default=10)
-    report.add_argument("--failures", type=int, nargs="+", default=list(FAILURES))
-    report.add_argument("--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS))
-    report.add_argument("--steps", type=int, default=STEPS)
+    report = commands.add_parser(
+        "report",
+        help="run everything and write report.html and verdict.json",
+        description="Trains every generator on every domain, compares detectors with and without what they make, and "
+        "writes the page and the verdict. What is done already is kept.",
+        example="gan report --seeds 3 --domains bearing --folds 0",
+    )
+    report.add_argument("--out", type=Path, default=OUT, help="folder of the report")
+    report.add_argument("--seeds", type=int, default=10, help="repetitions of whatever is random")
+    report.add_argument(
+        "--failures", type=int, nargs="+", default=list(FAILURES), help="real failures in training, each tried"
+    )
+    report.add_argument("--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS), help="what fails")
+    report.add_argument("--steps", type=int, default=STEPS, help="of the optimiser, per generator")
     report.add_argument("--folds", type=int, default=tabular.FOLDS * tabular.REPEATS, help="folds of AI4I; 0: none")
-    report.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1))
+    report.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="fits at a time")
     report.set_defaults(run=_report)
     return parser
 

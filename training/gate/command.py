@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from service.errors import BundleError
+from training.console.arguments import PROGRAM, Parser
 from training.corpora.source import CorpusError
 from training.gate import run
 
@@ -16,10 +16,11 @@ PASSED, REFUSED, NOT_JUDGED = 0, 1, 2
 
 def main(argv: list[str]) -> int:
     """Runs the gate; one line of explanation where it could not judge."""
-    parser = argparse.ArgumentParser(
-        prog="python -m training gate",
+    parser = Parser(
+        prog=f"{PROGRAM} gate",
         description="Compares a candidate bundle with the champion on a frozen replay set and refuses it where it got "
         "worse. Exit status: 0 passed, 1 refused, 2 could not be judged.",
+        example="gate build/models service/models --retrain",
     )
     for field in fields(run.Args):
         option = f"--{field.name}"
@@ -33,6 +34,7 @@ def main(argv: list[str]) -> int:
                 option, type=type(field.default), default=field.default, help=f"{text} (default: {field.default})"
             )
     options = vars(parser.parse_args(argv))
+    del options["config"]
     try:
         report = run.gate(run.Args(**options), _tell)
     except (BundleError, CorpusError, ValueError, OSError) as error:

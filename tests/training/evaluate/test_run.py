@@ -55,7 +55,7 @@ def test_every_section_but_the_timing_may_run_beside_others() -> None:
 
 
 def test_an_unknown_section_is_answered_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["evaluate", "--only", "cwrü"]) == 1
+    assert main(["evaluate", "--only", "cwrü"]) == 2
     assert capsys.readouterr().err.startswith("evaluate: --only: unknown section 'cwrü'; known are cwru, sizes")
 
 
