@@ -48,6 +48,8 @@ def test_every_command_teaches_by_an_example_and_explains_every_option(
     # a long option's explanation stands on the next line
     options = re.findall(r"^  -.*(?:\n {10,}\S.*)*", told, re.MULTILINE)
     assert len(options) > 1
+    seeds = [option for option in options if option.startswith("  --seed ")]
+    assert all(option.endswith("(default: 0)") for option in seeds)
     assert [option for option in options if not re.search(r"\S\s{2,}\S", option)] == []
 
 

@@ -124,7 +124,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     """Keeps the lines of descriptions and examples; tells defaults where there are any."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        plain = action.default in (None, False, "") or "default" in (action.help or "")
+        unset = action.default is None or action.default is False or action.default == ""
+        plain = unset or "default" in (action.help or "")
         return action.help if plain else super()._get_help_string(action)
 
 
