@@ -203,13 +203,17 @@ def _doubt(piece: Heard, models: Bundle) -> None:
 
 
 def _weights(fit: Sequence[Heard], bands: int) -> NDArray[np.float64]:
-    """What each group's share of the score is multiplied with, ``(K,)``: 1 over its usual level, within ``BOUNDS``."""
+    """What each column's share of the score is multiplied with, ``(K,)``: 1 over its usual level, within ``BOUNDS``.
+
+    A column that is never blamed, as of a sensor that this machine lacks, keeps its weight.
+    """
     known = [piece.anomaly[:, None] * piece.share for piece in fit if piece.share is not None]
     if len(known) < len(fit):
         return np.ones(bands)
     level = np.quantile(np.concatenate(known), 0.98, axis=0)
-    middle = float(np.median(level))
-    return np.asarray(middle / np.clip(level, BOUNDS[0] * middle, BOUNDS[1] * middle))
+    met = level > 0.0
+    middle = float(np.median(level[met])) if met.any() else 1.0
+    return np.where(met, middle / np.clip(level, BOUNDS[0] * middle, BOUNDS[1] * middle), 1.0)
 
 
 def _rescored(piece: Heard, weights: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -46,7 +46,13 @@ def vectors(folder: Path, manifest: Manifest) -> Arrays:
         return {name: archive[name] for name in archive.files}
 
 
+def fed(manifest: Manifest, name: GraphName, kept: Arrays) -> Arrays:
+    """Inputs of a graph; the vectors may be another bundle's, whose graphs answer less."""
+    return {key: kept[f"{parts(name)[0]}.{key}"] for key in manifest.graphs[name].inputs}
+
+
 def golden(manifest: Manifest, name: GraphName, kept: Arrays) -> tuple[Arrays, Arrays]:
     """Inputs of a graph and the answers that it owes."""
-    feeds = {key: kept[f"{parts(name)[0]}.{key}"] for key in manifest.graphs[name].inputs}
-    return feeds, {key: kept[f"{part}.{key}"] for part in parts(name) for key in manifest.graphs[part].outputs}
+    return fed(manifest, name, kept), {
+        key: kept[f"{part}.{key}"] for part in parts(name) for key in manifest.graphs[part].outputs
+    }

@@ -69,9 +69,11 @@ def _latency(folders: list[Path]) -> dict[str, Any]:
 
 def _calls(models: Bundle, vectors: graphs.Arrays, rows: int) -> Callable[[], None]:
     feeds = {
-        name: {key: np.resize(value, (rows, *value.shape[1:])) for key, value in given.items()}
+        name: {
+            key: np.resize(value, (rows, *value.shape[1:]))
+            for key, value in graphs.fed(models.manifest, name, vectors).items()
+        }
         for name in graphs.running(models.manifest)
-        for given, _ in [graphs.golden(models.manifest, name, vectors)]
     }
 
     def call() -> None:
