@@ -58,7 +58,7 @@ class Args:
         metadata={"help": "git commit of the sources, kept in manifest and model card", "absent": "unknown"},
     )
     false_alarms: float = field(
-        default=0.004, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
+        default=0.005, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
     )
 
     def __post_init__(self) -> None:
