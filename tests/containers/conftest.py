@@ -235,14 +235,17 @@ def _running(project: Stack, *services: str) -> Iterator[Stack]:
         project.compose("down", "--volumes", "--remove-orphans", "--timeout", "5", timeout_s=120.0)
 
 
-@pytest.fixture
+@pytest.fixture(params=["tls", "mutual-tls"])
 def tls_stack(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stack]:
     """Broker and edge that speak TLS, with certificates in the test's folder, made by the handbook's script."""
     request.getfixturevalue("images")
-    made = _run(ROOT / "deploy" / "certificates", tmp_path)
-    assert made.returncode == 0, made.stderr
+    mutual = request.param == "mutual-tls"
+    for more in ([], ["--client", "edge", "viewer"] if mutual else []):
+        made = _run(ROOT / "deploy" / "certificates", tmp_path, *more)
+        assert made.returncode == 0, made.stderr
     (port,) = _free_ports(1)
-    project = Stack("deploy/tls.yml", TLS_DIR=str(tmp_path), MQTTS_PORT=str(port))
+    overlays = ("deploy/tls.yml", "deploy/mutual-tls.yml") if mutual else ("deploy/tls.yml",)
+    project = Stack(*overlays, TLS_DIR=str(tmp_path), MQTTS_PORT=str(port))
     project.mqtt_port = port
     with _running(project, "edge"):
         yield project
