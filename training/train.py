@@ -58,7 +58,7 @@ class Args:
         metadata={"help": "git commit of the sources, kept in manifest and model card", "absent": "unknown"},
     )
     false_alarms: float = field(
-        default=0.005, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
+        default=0.006, metadata={"help": "share of held-out healthy windows that may score above the anomaly threshold"}
     )
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class Args:
             if getattr(self, name) < least:
                 raise ValueError(f"--{name} {getattr(self, name)}: must be {least} at least")
         if not 0.0 < self.false_alarms < 1.0:
-            raise ValueError(f"--false-alarms {self.false_alarms:g}: must be a share between 0 and 1, like 0.004")
+            raise ValueError(f"--false-alarms {self.false_alarms:g}: must be a share between 0 and 1, like 0.006")
         if not re.fullmatch(r"unknown|[0-9a-f]{7,64}", self.commit):
             raise ValueError(
                 f"--commit {self.commit[:80]!r}: must be a commit's hex digits, as git rev-parse HEAD prints"
