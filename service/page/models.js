@@ -3,7 +3,7 @@
 import { ask, link, subscribe } from "./picture.js";
 import { byId, make, pairs, write } from "./dom.js";
 import { drawGate } from "./gate.js";
-import { at, faultWord, known, signalWord } from "./words.js";
+import { at, faultWord, known, signalWord, unanswered } from "./words.js";
 
 const UNDER_WAY = ["trial", "shadow", "soak"];
 const AGAIN_MS = 1500;
@@ -91,6 +91,8 @@ function metricsTable(metrics) {
   pairs(byId("other-metrics"), rest);
 }
 
+const CHANGE_MS = 90_000; // longer than the edge's own patience with a bundle
+
 // One change, with the token; what the edge says against it stands below the form.
 async function change(path, body, said) {
   const form = byId("swap-form");
@@ -102,7 +104,7 @@ async function change(path, body, said) {
   for (const button of buttons) button.disabled = true;
   try {
     const answer = await fetch(path, {
-      method: "POST", headers: { authorization: `Bearer ${token}`, ...(body ? { "content-type": "application/json" } : {}) },
+      signal: AbortSignal.timeout(CHANGE_MS), method: "POST", headers: { authorization: `Bearer ${token}`, ...(body ? { "content-type": "application/json" } : {}) },
       ...(body ? { body: JSON.stringify(body) } : {}),
     });
     if (answer.status === 401) sessionStorage.removeItem("token");
@@ -112,7 +114,7 @@ async function change(path, body, said) {
     }
     sessionStorage.setItem("token", token);
   } catch (error) {
-    write(byId("swap-trouble"), `Not done: ${error.message}`);
+    write(byId("swap-trouble"), `Not done: ${unanswered(error)}`);
   }
   write(byId("swap-said"), "");
   for (const button of buttons) button.disabled = false;

@@ -5,7 +5,7 @@ import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
   STATE_WORDS, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
-  noteWord, percent, remaining, span, stateOf, signalWord, widest
+  noteWord, percent, remaining, span, stateOf, signalWord, unanswered, widest
 } from "./words.js";
 
 const REFRESH_MS = 4000;
@@ -228,13 +228,15 @@ function openNote(alert, kind) {
   byId("note").showModal();
 }
 
+const NOTE_MS = 15_000;
+
 async function saveNote(event) {
   event.preventDefault();
   const form = byId("note-form");
   const { kind, by, text, token } = Object.fromEntries(new FormData(form));
   try {
     const answer = await fetch(`/v1/alerts/${encodeURIComponent(form.dataset.alert)}/notes`, {
-      method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
+      signal: AbortSignal.timeout(NOTE_MS), method: "POST", headers: { "content-type": "application/json", authorization: `Bearer ${token}` },
       body: JSON.stringify({ kind, by, text }),
     });
     if (answer.status === 401) sessionStorage.removeItem("token");
@@ -248,7 +250,7 @@ async function saveNote(event) {
     stale = true;
     await refresh();
   } catch (error) {
-    write(byId("note-trouble"), `Not saved: ${error.message}`);
+    write(byId("note-trouble"), `Not saved: ${unanswered(error)}`);
   }
 }
 

@@ -135,6 +135,9 @@ export function widest(health) {
   return known(high) ? `${from} – ${span(high)}` : low < SOON_H ? "open" : `over ${from}`;
 }
 
+// What came instead of an answer, for a person.
+export const unanswered = (error) => error.name === "TimeoutError" ? "the edge does not answer; look again when the page is live" : error.message;
+
 export function ago(seconds) {
   if (seconds < 2) return "now";
   if (seconds < 90) return `${Math.round(seconds)} s ago`;
