@@ -53,6 +53,7 @@ def test_what_is_far_too_much_is_shed_and_counted_and_no_alert_is_lost(
         MOTORTWIN_BUNDLE=str(ROOT / "service" / "models"),
         MOTORTWIN_INBOX_MAX_READINGS=str(ROOM),
         MOTORTWIN_INBOX_PATIENCE_S="0.5",
+        MOTORTWIN_INBOX_BATCH="32",  # a step that empties the whole inbox would end every overload
     ).start()
     for k in range(MOTORS):
         watcher.introduce(f"m{k}")
@@ -82,7 +83,10 @@ def test_what_is_far_too_much_is_shed_and_counted_and_no_alert_is_lost(
     publisher.drain()
     sent = sum(seqs.values())
     last = wait_until(
-        lambda: (s := sums(edge))["judged"] + s["shed"] + s["refused"] == sent and s["waiting"] == 0 and s,
+        # what is shed may be something else than a reading: an alert of ours that the broker tells again
+        lambda: (
+            0 <= (s := sums(edge))["judged"] + s["shed"] + s["refused"] - sent <= MOTORS and s["waiting"] == 0 and s
+        ),
         f"the sums of {sent} readings to agree",
         600.0,
     )
