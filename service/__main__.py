@@ -101,7 +101,7 @@ def _run(settings: Settings) -> int:
             process.settle()
             asyncio.run(server.serve(application, listener, settings.http.trusted_proxies))
         except KeyboardInterrupt:
-            pass  # asked to end before the server stood
+            _log.info("asked to end before the server stood")
         finally:
             finished = runtime.stop()
     if finished:

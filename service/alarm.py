@@ -123,7 +123,7 @@ def open_alert(motor: str, condition: str, evidence: Evidence, spec: AlarmSpec, 
     """The first message of a new alert."""
     seen = f"in {hit_count} of the last {spec.span} readings" if spec.span > 1 else "in the last reading"
     if condition == ANOMALY:
-        band = f", most in {evidence.band}" if evidence.band else ""
+        band = f", most in {evidence.band.replace('_', ' ')}" if evidence.band else ""
         what = (
             f"Unlike healthy running {seen}: anomaly {evidence.anomaly or 0.0:.2f} (opens at {spec.open_at:.2f}){band}"
             f"{_unexplained(evidence)}"

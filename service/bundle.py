@@ -13,7 +13,7 @@ import os
 import stat
 import time
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -64,6 +64,10 @@ class Files:
     card: bytes | None = None
     gate: bytes | None = None
     gate_signature: bytes | None = None
+
+    def unvouched(self) -> Files:
+        """Without what was given for these very bytes, signature and gate's report: to be changed."""
+        return replace(self, signature=None, gate=None, gate_signature=None)
 
     def contents(self) -> dict[str, bytes]:
         """File name to bytes, the whole folder."""

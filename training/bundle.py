@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -271,7 +270,7 @@ def carded(folder: Path) -> str:
         service.errors.BundleError: the bundle cannot be read, or the edge would refuse the new one.
     """
     files = edge.read(folder)
-    contents = replace(files, signature=None).contents()
+    contents = files.unvouched().contents()
     if files.manifest.card is not None:
         del contents[files.manifest.card.file]
     manifest, text = card.attached(files.manifest)

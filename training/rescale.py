@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,7 +49,7 @@ def write(
     """
     old = edge.read(source)
     single = weights.astype(np.float32)
-    contents, manifest = replace(old, signature=None).contents(), old.manifest  # it was given for other bytes
+    contents, manifest = old.unvouched().contents(), old.manifest
     if _MARK in manifest.training:
         raise BundleError(f"{source}: is commissioned already; start from the shipped bundle")
     graphs = dict(manifest.graphs)

@@ -58,6 +58,9 @@ def test_only_the_anomaly_detector_and_thresholds_change_and_the_edge_takes_the_
     assert new.version == old.version + 1
     assert {name for name in new.graphs if new.graphs[name].sha256 != old.graphs[name].sha256} == {"anomaly", MERGED}
     assert new.training["commissioned.from"] == bundle.load(MODELS).digest
+    # a gate's report is about other bytes
+    assert (MODELS / "gate.json").exists()
+    assert not (tmp_path / "own" / "gate.json").exists()
     assert new.training["commissioned.readings"] == str(SNAPSHOTS)
     assert 0.0 <= new.metrics["plant.anomaly_rate.lo"] <= new.metrics["plant.anomaly_rate.hi"] < 0.25
     assert all(new.alarms[fault].open_at >= old.alarms[fault].open_at for fault in old.classes)

@@ -95,6 +95,8 @@ def evaluate(options: Options) -> Section:
         else interval.Interval(float("nan"), float("nan"), float("nan"))
         for column in inside.T
     )
+    if "rul_q25_h" not in options.bundle.manifest.graphs["health"].outputs:  # earlier bundles tell no quartiles
+        coverage_50 = interval.Interval(float("nan"), float("nan"), float("nan"))
     right, judged = _alpha_lambda(lives)
     median = (
         interval.over_groups(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
+TITLE = "Root cause of an anomaly"
 SEED = 7_100_000
 WINDOWS = 1200
 FAULT_SEED = 7_300_000
@@ -65,6 +66,10 @@ def evaluate(options: Options) -> Section:
     """Top-1 over all troubles and over the twin's own developed faults, and what was blamed."""
     seeds = range(1 if options.tiny else options.seeds)
     bands = options.bundle.manifest.bands
+    absent = {name for trouble in TROUBLES for name in trouble.blamed} - set(bands)
+    if absent:
+        why = f"This bundle blames other columns: it has no {', '.join(sorted(absent))}. Train one of this version."
+        return Section(title=TITLE, protocol=why, figures=())
     blamed = np.zeros((len(TROUBLES), len(bands)), dtype=np.intp)
     every, noticed = [], []
     for seed in seeds:
@@ -83,7 +88,7 @@ def evaluate(options: Options) -> Section:
     faults, fault_blamed = _faults(options, seeds)
     chance = float(np.mean([len(t.blamed) / len(bands) for t in TROUBLES]))
     return Section(
-        title="Root cause of an anomaly",
+        title=TITLE,
         protocol="First, healthy windows of twin motors whose seeds no training drew from, all sensors present, each "
         f"given one known trouble: {', '.join(trouble.name for trouble in TROUBLES)}. Second, the twin's own faults, "
         f"one at a time, from a severity of {DEVELOPED:g} on, on motors that no training drew. Right is when the "

@@ -85,8 +85,12 @@ def evaluate(options: Options) -> Section:
     strict = _bacc(found, edge_says, rows, draws)
     noticed = np.flatnonzero((found.truth > 0) & (found.anomaly >= 1.0))
     named = found.blamed == np.array(["", *LINES])[found.truth]
-    line = interval.over_groups(
-        lambda at: float(named[noticed][at].mean()), found.bearing[noticed], found.truth[noticed], draws=draws
+    line = (
+        interval.over_groups(
+            lambda at: float(named[noticed][at].mean()), found.bearing[noticed], found.truth[noticed], draws=draws
+        )
+        if set(LINES) <= set(manifest.bands)  # earlier bundles blame bands of frequency
+        else interval.Interval(float("nan"), float("nan"), float("nan"))
     )
     chance = float(
         np.mean(
