@@ -176,7 +176,7 @@ function drawHead() {
   bars(byId("probabilities"), probabilities.map(([name, value]) => [faultWord(name), value, percent(value)]));
   const drivers = Object.entries(health.contributions ?? {});
   bars(byId("drivers"), drivers.map(([name, value]) => [bandWord(name), value, percent(value)]));
-  byId("drivers-calm").hidden = drivers.length === 0 || !known(health.anomaly) || health.anomaly >= 1;
+  byId("drivers-calm").hidden = faulty || drivers.length === 0 || !known(health.anomaly) || health.anomaly >= 1;
   byId("no-vibration").hidden = probabilities.length > 0;
 }
 

@@ -116,12 +116,18 @@ export function span(hours) {
 
 const SOON_H = 1; // less is no number to plan by
 
+// The beginning of a stretch, without the unit where its end has the same.
+function between(from, to) {
+  const [number, unit] = span(from).split(" ");
+  return unit === span(to).split(" ")[1] ? `${number}–` : `${number} ${unit} – `;
+}
+
 // In one line for a tile: where the filter tells quartiles the likelier half, else the 90 % interval.
 export function remaining(health) {
   const { rul_h: middle, rul_low_h: low, rul_high_h: high, rul_q25_h: early, rul_q75_h: late } = health;
   if (!known(middle)) return !known(low) ? "no end in sight" : low < SOON_H ? "unsure, may fail any hour" : `over ${span(low)}`;
   if (middle < SOON_H) return "may fail any hour";
-  if (known(early) && known(late)) return `${span(middle)} (likely ${early < SOON_H ? "any hour" : span(early)} – ${span(late)})`;
+  if (known(early) && known(late)) return `${span(middle)}, likely ${early < SOON_H ? "any hour – " : between(early, late)}${span(late)}`;
   if (!known(low)) return span(middle);
   const from = low < SOON_H ? "any hour" : span(low);
   if (known(high)) return `${span(middle)} (${from} – ${span(high)})`;
