@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from service.archive import Series
+    from service.contract.messages import Health
     from service.live import Seen
 
 _STYLE = """
@@ -108,6 +109,7 @@ def of_motor(
             ("Diagnosis", _words(health.diagnosis)),
             ("Health", _percent(health.health)),
             ("Life left", _life(seen)),
+            *([] if health.rul_q25_h is None else [("9 in 10 end within", _widest(health))]),
             ("Severity", _percent(health.severity)),
             ("Most likely faults", ", ".join(f"{_words(fault)} {share:.0%}" for fault, share in likely)),
             ("Drives the anomaly score", ", ".join(f"{_words(n)} {s:.0%}" for n, s in drivers)),
@@ -220,7 +222,12 @@ def _life(seen: Seen) -> str:
     health = seen.health
     if health is None:
         return ""
-    return outlook.remaining(health.rul_h, health.rul_low_h, health.rul_high_h)
+    ends_h = health.rul_low_h, health.rul_high_h, health.rul_q25_h, health.rul_q75_h
+    return outlook.remaining(health.rul_h, *ends_h)
+
+
+def _widest(health: Health) -> str:
+    return outlook.widest(health.rul_h, health.rul_low_h, health.rul_high_h)
 
 
 def _plated(name: str, value: float) -> tuple[str, str]:

@@ -76,10 +76,11 @@ def number(value: float | None, form: str, unit: str = "") -> str:
 
 
 def life(health: dict[str, Any] | None) -> str:
-    """Remaining useful life with its interval, in words."""
+    """Remaining useful life with its likelier half, or its interval, in words."""
     if health is None:
         return "-"
-    return outlook.remaining(health.get("rul_h"), health.get("rul_low_h"), health.get("rul_high_h"))
+    names = ("rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h")
+    return outlook.remaining(*map(health.get, names))
 
 
 def ago(ts_s: float | None) -> str:

@@ -30,8 +30,11 @@ _MOTOR: dict[str, Kind] = {
     "rul_h": "Double",
     "rul_low_h": "Double",
     "rul_high_h": "Double",
+    "rul_q25_h": "Double",
+    "rul_q75_h": "Double",
     "alerts": "String",
 }
+_OF_HEALTH = tuple(name for name in _MOTOR if name not in ("name", "alerts"))
 
 Message = tuple[str, bytes]
 """Topic and payload."""
@@ -123,7 +126,7 @@ def _values(seen: Seen) -> dict[str, Value]:
     values["name"] = seen.profile.name
     values["alerts"] = ",".join(sorted(seen.alerts))
     if seen.health is not None:
-        for name in ("state", "diagnosis", "health", "severity", "anomaly", "rul_h", "rul_low_h", "rul_high_h"):
+        for name in _OF_HEALTH:
             value = getattr(seen.health, name)
             values[name] = None if isinstance(value, float) and not math.isfinite(value) else value
     return values
