@@ -34,7 +34,7 @@ _Text = Annotated[str, Field(max_length=_MAX_TEXT)]
 
 
 class Progress(NamedTuple):
-    """A candidate as people see it; ``phase`` may be an ending, rank 0 and digest None are not known."""
+    """A candidate as people see it; ``phase`` may be an ending, rank 0, digest None and gate "" are not known."""
 
     name: _Text
     version: int
@@ -44,6 +44,7 @@ class Progress(NamedTuple):
     reason: _Text
     shadow: Shadowed = Shadowed()
     soaked: int = 0
+    gate: _Text = ""
 
     @classmethod
     def of(cls, name: str, entry: Entry, phase: Phase, reason: str) -> Progress:

@@ -6,6 +6,7 @@ The gate judges a bundle by its digest, so its report cannot stand in the manife
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -69,6 +70,18 @@ class Gate(_Part):
 
     report: Report | None
     reason: str
+
+    @property
+    def line(self) -> str:
+        """The verdict in a line, for a bundle that does not run yet; or why there is none."""
+        report = self.report
+        if report is None:
+            return self.reason
+        told = Counter(one.verdict for one in report.slices)
+        against = f"against champion {report.champion[:12]}" if report.champion else "without a champion"
+        counts = f"{told['better']} figures better, {told['same']} the same, {told['worse'] + told['poor']} worse"
+        said = f"{report.verdict} {against}: {counts}"
+        return f"{said}; of a tiny replay, it means nothing" if report.tiny else said
 
 
 ABSENT = Gate(report=None, reason="no report of a gate came with this bundle: nothing says that it was compared")

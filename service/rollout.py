@@ -83,6 +83,7 @@ class _Way:
     """One candidate under way."""
 
     offer: Offer
+    gate: Gate
     swap: Swap
     candidate: Candidate | None = None
     old: tuple[Models, Gate] | None = None
@@ -239,7 +240,7 @@ class Rollout:
         offer = self._offers.next(self.entry, self.models.digest)
         if offer is not None:
             _log.info("%s, digest %s, is tried", offer.label, offer.files.digest[:12])
-            self._way = _Way(offer, swap.begin(time.monotonic()))
+            self._way = _Way(offer, gate.read(offer.files, self._trust), swap.begin(time.monotonic()))
             self._say(self._way)
             self._wake.set()
 
@@ -299,7 +300,7 @@ class Rollout:
         self._ledger.write(self._ledger.record.model_copy(update={"soaking": way.offer.entry}))
         self._dismiss(way)
         way.old = self.models, self.gate
-        self.models, self.gate = new, gate.read(files, self._trust)
+        self.models, self.gate = new, way.gate
         _log.warning("%s, digest %s, runs now, on probation", way.offer.label, new.digest[:12])
         if way.old[0].manifest.health.schema_id != new.manifest.health.schema_id:
             schema = new.manifest.health.schema_id
@@ -384,12 +385,8 @@ class Rollout:
 
     def _say(self, way: _Way) -> None:
         entry, now = way.offer.entry, way.swap
-        name = way.offer.files.manifest.name
-        self._tell(
-            Progress(
-                name, entry.version, entry.release, entry.digest, now.phase, now.reason, now.shadow, now.after.readings
-            )
-        )
+        told = Progress.of(way.offer.files.manifest.name, entry, now.phase, now.reason)
+        self._tell(told._replace(shadow=now.shadow, soaked=now.after.readings, gate=way.gate.line))
 
     def _tell(self, progress: Progress) -> None:
         self.progress = progress

@@ -136,6 +136,7 @@ class Candidate(_Document):
     disagreement: float
     slowdown: float
     soak_readings: int
+    gate: str
 
     @classmethod
     def of(cls, progress: Progress) -> Candidate:
@@ -152,6 +153,7 @@ class Candidate(_Document):
             disagreement=round(seen.disagreement, 4),
             slowdown=round(seen.slowdown, 2),
             soak_readings=progress.soaked,
+            gate=progress.gate,
         )
 
 

@@ -57,11 +57,12 @@ function drawDrift({ motors, score, ...rules }) {
   ]);
 }
 
-function drawCandidate({ name, version, release, digest, phase, reason, ...seen }) {
+function drawCandidate({ name, version, release, digest, phase, reason, gate, ...seen }) {
   pairs(byId("candidate"), [
     ["Bundle", `${name}, version ${version}`], ["What became of it", PHASE_WORDS[phase] ?? phase],
     ...(reason ? [["Why", reason]] : []),
     ...(release ? [["Release", String(release)]] : []), ...(digest ? [["Digest", digest.slice(0, 12)]] : []),
+    ...(gate ? [["The gate's verdict", gate]] : []),
     ["Compared in the shadow", `${seen.shadow_readings} readings`],
     ...(seen.shadow_readings ? [
       ["Judged otherwise", share(seen.disagreement, 1)],

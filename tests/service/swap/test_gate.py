@@ -28,6 +28,7 @@ def test_a_signed_report_about_this_bundle_is_shown_and_travels_with_it(press: P
     assert found.reason == ""
     assert found.report is not None
     assert (found.report.verdict, found.report.slices[0].name) == ("passed", "inner_race.recall")
+    assert found.line == f"passed against champion {'a' * 12}: 1 figures better, 0 the same, 0 worse"
     again = from_contents(files.contents())
     assert gate.read(again, press.trust) == found
     # the installation's own folder is trusted with all that is in it
@@ -35,7 +36,9 @@ def test_a_signed_report_about_this_bundle_is_shown_and_travels_with_it(press: P
 
 
 def test_a_bundle_without_a_report_says_so(press: Press) -> None:
-    assert gate.read(read(press(2)), press.trust) == gate.ABSENT
+    found = gate.read(read(press(2)), press.trust)
+    assert found == gate.ABSENT
+    assert "nothing says that it was compared" in found.line
 
 
 @pytest.mark.parametrize(
