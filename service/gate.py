@@ -79,7 +79,8 @@ class Gate(_Part):
             return self.reason
         told = Counter(one.verdict for one in report.slices)
         against = f"against champion {report.champion[:12]}" if report.champion else "without a champion"
-        counts = f"{told['better']} figures better, {told['same']} the same, {told['worse'] + told['poor']} worse"
+        worse = told["worse"] + told["poor"]
+        counts = f"of {len(report.slices)} figures {told['better']} better, {told['same']} the same, {worse} worse"
         said = f"{report.verdict} {against}: {counts}"
         return f"{said}; of a tiny replay, it means nothing" if report.tiny else said
 

@@ -36,14 +36,18 @@ def reckon(
         "planned_stop_min": planned,
         "motors_at_risk": sorted(at_risk),
         "cost_at_risk": len(at_risk) * unplanned * price,
-        "cost_at_risk_formula": f"{len(at_risk)} motors with an open fault alert x {unplanned:g} min unplanned stop x "
-        f"{price:g} {settings.currency}/min",
+        "cost_at_risk_formula": f"{_counted(len(at_risk), 'motor')} with an open fault alert x "
+        f"{unplanned:g} min unplanned stop x {price:g} {settings.currency}/min",
         "repairs": repairs,
         "downtime_avoided_min": repairs * (unplanned - planned),
         "cost_avoided": repairs * (unplanned - planned) * price,
-        "cost_avoided_formula": f"{repairs} repairs noted by people x ({unplanned:g} - {planned:g}) min x "
+        "cost_avoided_formula": f"{_counted(repairs, 'repair')} noted by people x ({unplanned:g} - {planned:g}) min x "
         f"{price:g} {settings.currency}/min",
     }
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _repairs(repaired: Sequence[tuple[str, str, float, float]]) -> int:

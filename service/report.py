@@ -46,6 +46,7 @@ POLICY = "default-src 'none'; style-src 'sha256-" + (
 
 _URGENCY = ("alarm", "warning", "silent", "unheard", "ok")
 _UNITS = {"rpm": "1/min", "a": "A", "k": "K", "s": "s"}
+_LINES = ("bpfo", "bpfi", "bsf", "ftf")
 _ENDLESS_H = 1e12
 _WIDTH, _HEIGHT = 600.0, 110.0
 _TRENDS = {
@@ -112,7 +113,7 @@ def of_motor(
             *([] if health.rul_q25_h is None else [("9 in 10 end within", _widest(health))]),
             ("Severity", _percent(health.severity)),
             ("Most likely faults", ", ".join(f"{_words(fault)} {share:.0%}" for fault, share in likely)),
-            ("Drives the anomaly score", ", ".join(f"{_words(n)} {s:.0%}" for n, s in drivers)),
+            ("Drives the anomaly score", ", ".join(f"{_band(n)} {s:.0%}" for n, s in drivers)),
             ("Not measured", ", ".join(map(_words, health.missing))),
         ]
     facts += [_plated(name, value) for name, value in plate.items() if value is not None]
@@ -235,7 +236,7 @@ def _plated(name: str, value: float) -> tuple[str, str]:
     stem, _, suffix = name.rpartition("_")
     if suffix in _UNITS:
         return _words(stem), f"{value:.4g} {_UNITS[suffix]}"
-    return name.upper(), f"{value:.3g} a turn"
+    return _band(name), f"{value:.3g} a turn"
 
 
 def _percent(value: float | None) -> str:
@@ -244,6 +245,10 @@ def _percent(value: float | None) -> str:
 
 def _words(name: str) -> str:
     return name.replace("_", " ")
+
+
+def _band(name: str) -> str:
+    return name.upper() if name in _LINES else _words(name)
 
 
 def _moment(ts_s: float | None) -> str:

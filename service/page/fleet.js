@@ -3,7 +3,9 @@
 
 import { alerts, ask, edgeNowS, link, motors, notes, subscribe } from "./picture.js";
 import { byId, make, write } from "./dom.js";
-import { STATE_WORDS, ago, amount, at, diagnosisOf, faultWord, known, nextStep, noteWord, percent, remaining, stateOf } from "./words.js";
+import {
+  STATE_WORDS, WATCH_STEP, ago, amount, at, diagnosisOf, faultWord, known, nextStep, noteWord, percent, remaining, stateOf, watched,
+} from "./words.js";
 
 const URGENCY = { alarm: 0, warning: 1, silent: 2, ok: 3, unheard: 4 };
 const SORT_EVERY_MS = 1000;
@@ -56,7 +58,8 @@ function draw(motor) {
   }
   write(tile.fields.rul, motor.health ? remaining(health) : "–");
   write(tile.fields.anomaly, known(health.anomaly) ? health.anomaly.toFixed(2) : "–");
-  write(tile.todo, state === "alarm" || state === "warning" ? nextStep(health.diagnosis) + costOf(motor.motor) : "");
+  const todo = watched(motor) ? WATCH_STEP : state === "alarm" || state === "warning" ? nextStep(health.diagnosis) : "";
+  write(tile.todo, todo && todo + costOf(motor.motor));
   drawSeen(motor);
 }
 

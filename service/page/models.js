@@ -48,7 +48,7 @@ const DRIFT_WORDS = {
 function drawDrift({ motors, score, ...rules }) {
   const highest = Object.entries(score).sort((a, b) => b[1] - a[1])[0];
   pairs(byId("drift"), [
-    ...Object.entries(DRIFT_WORDS).filter(([status]) => motors[status]).map(([status, word]) => [word, `${motors[status]} motors`]),
+    ...Object.entries(DRIFT_WORDS).filter(([status]) => motors[status]).map(([status, word]) => [word, `${motors[status]} ${motors[status] === 1 ? "motor" : "motors"}`]),
     ...(highest ? [["Highest score, found at 1", `${highest[1].toFixed(2)} (${signalWord(highest[0])})`]] : []),
     ...(known(rules.learning_blocks) ? [
       ["Learns a motor for", `${Math.round((rules.learning_blocks * rules.block_s) / 3600)} h of readings`],

@@ -4,8 +4,8 @@ import { alerts, ask, edgeNowS, link, motors, subscribe } from "./picture.js";
 import { bars, byId, make, pairs, write } from "./dom.js";
 import { Chart, figure, ready } from "./charts.js";
 import {
-  STATE_WORDS, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
-  noteWord, percent, remaining, span, stateOf, signalWord, unanswered, widest
+  STATE_WORDS, WATCH_STEP, adviceFor, ago, amount, at, bandWord, diagnosisOf, faultWord, figure as number, filterInWords, known,
+  noteWord, percent, remaining, span, stateOf, signalWord, watched, unanswered, widest
 } from "./words.js";
 
 const REFRESH_MS = 4000;
@@ -166,7 +166,7 @@ function drawHead() {
     remarks.push(`No longer at the level it had on this motor: ${named(health.drift)}; check the sensor's mounting, or what was changed.`);
   }
   write(byId("motor-missing"), remarks.join(" "));
-  const advice = adviceFor(health.diagnosis);
+  const advice = motor.health && watched(motor) ? [`${WATCH_STEP}.`] : adviceFor(health.diagnosis);
   const list = byId("advice");
   if (list.dataset.diagnosis !== health.diagnosis) {
     list.dataset.diagnosis = health.diagnosis;

@@ -88,6 +88,7 @@ const NEXT = {
   bent_shaft: "Measure the run-out", soft_foot: "Shim the soft foot, align again",
 };
 
+export const WATCH_STEP = "Nothing yet: a reading lately looked faulty, an alert opens if that repeats";
 export const nextStep = (diagnosis) => NEXT[diagnosis] ?? "Look at the alert and measure by hand";
 export const faultWord = (name) => FAULT_WORDS[name] ?? name;
 export const bandWord = (name) => BAND_WORDS[name] ?? name.replaceAll("_", " ");
@@ -157,8 +158,12 @@ export function stateOf(motor) {
   return motor.health.state === "ok" && motor.availability === "silent" ? "silent" : motor.health.state;
 }
 
+// One of the last readings would open an alert, the newest would not: a warning without a name.
+export const watched = (motor) => stateOf(motor) === "warning" && motor.health.diagnosis === "healthy";
+
 export function diagnosisOf(motor) {
   if (!motor.health) return "Waiting for its first reading";
+  if (watched(motor)) return "Healthy, under watch";
   const probability = motor.health.probabilities[motor.health.diagnosis];
   // an alert outlives its fault by some readings
   const fading = motor.health.state === "alarm" && known(probability) && probability < 0.5;

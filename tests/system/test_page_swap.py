@@ -63,7 +63,7 @@ def test_a_bundle_is_swapped_and_called_off_on_the_page(
         wait_until(lambda: trusting.json("/v1/model")["version"] == 1, "the old bundle")
         wait_until(lambda: "Called off" in browser.text("#candidate"), "the page that says so")
         assert "Called off tiny, version 2" in browser.text("#ended")
-        assert "passed against champion aaaaaaaaaaaa: 1 figures better" in browser.text("#candidate")
+        assert "passed against champion aaaaaaaaaaaa: of 1 figures 1 better" in browser.text("#candidate")
     finally:
         traffic.stop()
     assert browser.grave_violations() == []

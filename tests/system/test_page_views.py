@@ -122,6 +122,24 @@ def test_a_motors_view_answers_what_how_sure_how_long_what_to_do_and_takes_an_ac
     assert [line for line in browser.log() if "401" not in line] == []
 
 
+def test_one_faulty_reading_puts_a_motor_under_watch_and_no_more(
+    edge: Edge, watcher: Watcher, reading: Callable[..., Reading], browse: Callable[[int, int], Browser]
+) -> None:
+    introduce(watcher)
+    edge.start()
+    fail(watcher, reading, count=1)
+    watcher.send(reading("m1", seq=1, ts_s=T0_S + 3600.0, speed_rpm=1480.0))
+    health = watcher.wait_for(topics.motor("m1", "health"), lambda body: body["seq"] == 1)
+    assert (health["state"], health["diagnosis"]) == ("warning", "healthy")
+    browser = browse(1280, 900)
+    browser.open(edge.address + "/")
+    wait_until(lambda: "Healthy, under watch" in browser.text("#fleet"), "the tile")
+    assert "an alert opens if that repeats" in browser.text("#fleet")
+    browser.open(edge.address + "/#/motor/m1")
+    wait_until(lambda: "Healthy, under watch" in browser.text("#motor-diagnosis"), "the motor's view")
+    assert "an alert opens if that repeats" in browser.text("#advice")
+
+
 def test_through_a_ramp_orders_are_not_marked_and_a_level_that_moved_is_told(
     edge: Edge, watcher: Watcher, reading: Callable[..., Reading], browse: Callable[[int, int], Browser]
 ) -> None:

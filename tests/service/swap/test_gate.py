@@ -28,7 +28,7 @@ def test_a_signed_report_about_this_bundle_is_shown_and_travels_with_it(press: P
     assert found.reason == ""
     assert found.report is not None
     assert (found.report.verdict, found.report.slices[0].name) == ("passed", "inner_race.recall")
-    assert found.line == f"passed against champion {'a' * 12}: 1 figures better, 0 the same, 0 worse"
+    assert found.line == f"passed against champion {'a' * 12}: of 1 figures 1 better, 0 the same, 0 worse"
     again = from_contents(files.contents())
     assert gate.read(again, press.trust) == found
     # the installation's own folder is trusted with all that is in it
