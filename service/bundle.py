@@ -110,7 +110,7 @@ class Bundle:
 
     def _loaded(self, name: GraphName) -> Graph:
         spec = self.manifest.graphs[name]
-        return Graph(self._raw[name], spec, name=spec.file)
+        return Graph(self._raw[name], spec, name=spec.file, planned=name == "health")
 
 
 def load(folder: Path, *, prove: bool = True) -> Bundle:

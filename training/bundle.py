@@ -22,7 +22,7 @@ from service.contract.manifest import (
     WindowSpec,
 )
 from service.contract.signals import NAMEPLATE, OPERATING
-from training import atomic, card, health
+from training import atomic, card, health, tuning
 from training.anomaly import COLUMNS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
@@ -57,7 +57,7 @@ _ROWS: dict[str, TensorSpec] = {
     "operating": TensorSpec(dtype="float32", shape=(_BATCH, len(OPERATING))),
     "nameplate": TensorSpec(dtype="float32", shape=(_BATCH, len(NAMEPLATE))),
 }
-_STATES = len(health.STATE_NAMES)
+_STATES = len(tuning.STATE_NAMES)
 _SCALAR = TensorSpec(dtype="float64", shape=(_BATCH,))
 
 INPUTS: dict[GraphName, dict[str, TensorSpec]] = {
@@ -91,7 +91,7 @@ OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
         "rul_high_h": _SCALAR,
         "rul_q25_h": _SCALAR,
         "rul_q75_h": _SCALAR,
-        "innovation": TensorSpec(dtype="float64", shape=(_BATCH, len(health.INNOVATION_NAMES))),
+        "innovation": TensorSpec(dtype="float64", shape=(_BATCH, len(tuning.INNOVATION_NAMES))),
         "nis": _SCALAR,
     },
 }
@@ -129,10 +129,10 @@ class Written(NamedTuple):
 def health_feeds(sample: Windows) -> dict[str, NDArray[np.generic]]:
     """Filter inputs for every window's operating point: new and old states, any step, missing values, rubbish."""
     count = len(sample.fs_hz)
-    state = np.tile(np.array(health.INITIAL_STATE), (count, 1))
+    state = np.tile(np.array(tuning.INITIAL_STATE), (count, 1))
     state += np.linspace(0.0, 1.0, count)[:, None] * np.array([60.0, 30.0, 0.8, 3.0, 0.05])
-    cov = np.tile(np.diag(np.square(health.INITIAL_SD)), (count, 1, 1)) * np.linspace(1.0, 0.05, count)[:, None, None]
-    state[0], cov[0] = health.INITIAL_STATE, np.diag(np.square(health.INITIAL_SD))
+    cov = np.tile(np.diag(np.square(tuning.INITIAL_SD)), (count, 1, 1)) * np.linspace(1.0, 0.05, count)[:, None, None]
+    state[0], cov[0] = tuning.INITIAL_STATE, np.diag(np.square(tuning.INITIAL_SD))
     state[-1, 2] = np.nan
     severity = np.clip(sample.severity.max(axis=1).astype(np.float64), 0.0, 1.0)
     severity[1::4] = np.nan
@@ -280,14 +280,14 @@ def carded(folder: Path) -> str:
 
 def health_spec() -> HealthSpec:
     """The filter's names and the state of a motor seen for the first time."""
-    cov = np.diag(np.square(health.INITIAL_SD))
+    cov = np.diag(np.square(tuning.INITIAL_SD))
     return HealthSpec(
-        schema_id=health.SCHEMA_ID,
-        state_names=health.STATE_NAMES,
-        initial_state=health.INITIAL_STATE,
+        schema_id=tuning.SCHEMA_ID,
+        state_names=tuning.STATE_NAMES,
+        initial_state=tuning.INITIAL_STATE,
         initial_cov=tuple(tuple(float(value) for value in row) for row in cov),
-        innovation_names=health.INNOVATION_NAMES,
-        max_dt_s=health.MAX_DT_S,
+        innovation_names=tuning.INNOVATION_NAMES,
+        max_dt_s=tuning.MAX_DT_S,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pytest
@@ -12,7 +12,13 @@ from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from service.contract.signals import NAMEPLATE, OPERATING
-from training.health import INITIAL_SD, INITIAL_STATE, Health, Inputs, Tuning
+from training.drive import Drive
+from training.evaluate.oracle import Oracle
+from training.health import Health
+from training.tuning import INITIAL_SD, INITIAL_STATE, Tuning
+
+if TYPE_CHECKING:
+    from training.thermal import Inputs
 
 pytestmark = pytest.mark.training
 
@@ -62,7 +68,13 @@ def initial(count: int = 1) -> tuple[np.ndarray, np.ndarray]:
 
 def inputs(load: float = 0.8) -> Inputs:
     table = torch.from_numpy(row({**ALL_SEEN, "load": load}))[None]
-    return Health().inputs(table, torch.from_numpy(PLATE)[None])
+    nothing = torch.tensor([NAN], dtype=torch.float64)
+    return Drive(Tuning())(table, torch.from_numpy(PLATE)[None], nothing, nothing).inputs
+
+
+def unmeasured() -> np.ndarray:
+    """What drives a prediction, and no measurement that would correct it."""
+    return row({name: value for name, value in ALL_SEEN.items() if name not in ("winding_c", "housing_c")})
 
 
 @pytest.mark.parametrize("dt_s", [0.5, 60.0, 1800.0, 7200.0, 86_400.0])
@@ -76,20 +88,32 @@ def test_temperatures_follow_the_matrix_exponential(dt_s: float) -> None:
     A = np.array([[-G / C_w, G / C_w], [G / C_h, -(G + G_a) / C_h]])
     end = np.array([25.0 + q / G_a + p / G, 25.0 + q / G_a])
     wanted = end + expm(A * dt_s) @ (x[:2] - end)
-    f, _, _ = Health().transition(torch.from_numpy(x)[None], u, torch.tensor([dt_s], dtype=torch.float64))
-    assert f[0, :2].numpy() == pytest.approx(wanted, abs=1e-9)
-    assert f[0, 3].item() == pytest.approx(-1.0 + 0.01 * dt_s / 3600.0, abs=1e-12)
+    got = stepped(Health(), x[None], initial()[1], unmeasured(), NAN, dt_s)
+    assert got.x[0, :2] == pytest.approx(wanted, abs=1e-9)
+    assert got.x[0, 3] == pytest.approx(-1.0 + 0.01 * dt_s / 3600.0, abs=1e-12)
 
 
 @pytest.mark.parametrize("dt_s", [1.0, 60.0, 3600.0, 604_800.0])
 @pytest.mark.parametrize("cooling", [-1.0, 0.0, 1.5])
-def test_the_jacobian_is_the_derivative(dt_s: float, cooling: float) -> None:
-    module, u = Health(), inputs()
-    x = torch.tensor([[70.0, 48.0, cooling, -2.0, 0.02]], dtype=torch.float64)
-    seconds = torch.tensor([dt_s], dtype=torch.float64)
-    wanted = torch.autograd.functional.jacobian(lambda v: module.transition(v, u, seconds)[0], x)
-    assert isinstance(wanted, torch.Tensor)
-    assert torch.allclose(module.transition(x, u, seconds)[1][0], wanted[0, :, 0], atol=1e-9)
+def test_a_covariance_is_carried_by_the_derivative_of_the_state(dt_s: float, cooling: float) -> None:
+    module, seconds = Health(), torch.tensor([dt_s], dtype=torch.float64)
+    x = torch.tensor([[70.0, 48.0, cooling, -2.0, 0.001]], dtype=torch.float64)
+    table, plate = torch.from_numpy(unmeasured())[None], torch.from_numpy(PLATE)[None]
+    unseen = torch.tensor([NAN], dtype=torch.float64)
+    start = torch.diag(torch.tensor([4.0, 3.0, 0.01, 0.1, 1e-8], dtype=torch.float64))[None]
+    F = torch.autograd.functional.jacobian(lambda v: module(v, start, table, plate, unseen, seconds)[0], x)
+    assert isinstance(F, torch.Tensor)
+    F = F[0, :, 0]
+    before = module(x, start, table, plate, unseen, seconds)[1][0]
+    for block in (slice(0, 3), slice(3, 5)):
+        for i in range(block.start, block.stop):
+            for j in range(block.start, i + 1):
+                direction = torch.zeros((1, 5), dtype=torch.float64)
+                direction[0, i] += 0.01 * start[0, i, i].sqrt()
+                direction[0, j] += 0.01 * start[0, j, j].sqrt()
+                more = direction.T @ direction
+                after = module(x, start + more, table, plate, unseen, seconds)[1][0]
+                assert torch.allclose(after - before, F @ more @ F.T, rtol=1e-9, atol=1e-11), (i, j)
 
 
 def reference(
@@ -177,20 +201,15 @@ def test_a_year_of_steps_agrees_with_an_independent_filter() -> None:
 def nees_and_nis(runs: int, *, believed: Tuning, seed: int) -> tuple[float, float]:
     """Mean NEES of the whole state and mean NIS at the end of many simulated lives, per degree of freedom."""
     true, rng, filtering = Tuning(), np.random.default_rng(seed), Health(believed)
-    simulated = Health(true)
-    u = simulated.inputs(*(torch.from_numpy(np.tile(v, (runs, 1))) for v in (row(ALL_SEEN), PLATE)))
+    oracle = Oracle()
+    u = oracle.drive(*(np.tile(v, (runs, 1)) for v in (row(ALL_SEEN), PLATE)))
     prior = np.array([1.0, 1.0, 0.05, 0.2, 0.004])
     x, P = np.tile([75.0, 50.0, 0.0, -1.6, 0.0], (runs, 1)), np.tile(np.diag(prior**2), (runs, 1, 1))
     truth = x + prior * rng.standard_normal(x.shape)
-    dt = torch.full((runs,), 1800.0, dtype=torch.float64)
     nis = []
     for _ in range(30):
-        with torch.no_grad():
-            f, _, memory = simulated.transition(torch.from_numpy(truth), u, dt)
-        warm = u.model_sd_k.numpy() * np.sqrt(1.0 - memory.numpy() ** 2)
-        walk = np.sqrt(0.5) * np.array([true.cooling_sd, true.damage_sd, true.growth_sd])
-        sd = np.concatenate([np.stack([warm, warm], axis=1), np.tile(walk, (runs, 1))], axis=1)
-        truth = f.numpy() + sd * rng.standard_normal(x.shape)
+        f, Q = oracle.predict(truth, np.zeros((runs, 5, 5)), u, np.full(runs, 1800.0))
+        truth = f + np.sqrt(np.diagonal(Q, axis1=1, axis2=2)) * rng.standard_normal(x.shape)
         truth[:, 3] = np.clip(truth[:, 3], -2.5, -0.5)
         operating = np.tile(row(ALL_SEEN), (runs, 1))
         operating[:, 3] = truth[:, 0] + true.winding_sd_k * rng.standard_normal(runs)
@@ -302,3 +321,29 @@ def test_covariance_stays_positive_definite_over_a_hundred_thousand_steps_of_rub
             assert not np.isnan(told).any()
             assert (told >= 0.0).all()
     assert least > 0.0
+
+
+def test_blocks_that_have_nothing_to_do_with_each_other_stay_so() -> None:
+    x, P = initial()
+    tied = P.copy()
+    tied[0, :3, 3:], tied[0, 3:, :3] = 0.01, 0.01
+    for given in (P, tied):
+        got = stepped(Health(), x, given, row(ALL_SEEN), 0.3, 3600.0)
+        assert not got.P[0, :3, 3:].any()
+        assert not got.P[0, 3:, :3].any()
+    assert stepped(Health(), x, tied, row(ALL_SEEN), 0.3, 60.0).x == pytest.approx(
+        stepped(Health(), x, P, row(ALL_SEEN), 0.3, 60.0).x, abs=0.0
+    )
+
+
+def test_a_measurement_beyond_the_gate_moves_no_more_than_one_at_the_gate() -> None:
+    x, P = initial()
+    x[0, :2], P[0, 0, 0], P[0, 1, 1] = [75.0, 50.0], 4.0, 4.0
+    moved = []
+    for off in (1e3, 1e30):
+        got = stepped(Health(), x, P, row({**ALL_SEEN, "winding_c": 75.0 + off, "housing_c": NAN}), NAN, 0.0)
+        moved.append(abs(got.x[0, 0] - 75.0))
+        assert got.P[0, 0, 0] <= 4.0
+    # K nu = V / max(S, nu^2 / 25) nu: 25 V / nu beyond the gate
+    assert moved[0] == pytest.approx(25.0 * 4.0 / 1e3, rel=1e-6)
+    assert moved[1] < 1e-20

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from service.contract.signals import NAMEPLATE, OPERATING
-from training import health
+from training import tuning
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _STEP = 1e-30
-_Z90 = 1.6448536269514722
+_TINY = 1e-12
 
 
 class Drive(NamedTuple):
-    """What drives a prediction, each ``(B,)``; see ``training.health.Inputs``."""
+    """What drives a prediction, each ``(B,)``; see ``training.thermal.Inputs``."""
 
     copper: Floats
     losses: Floats
@@ -52,12 +52,9 @@ class Oracle:
     """The filter's step as plain numpy."""
 
     def __init__(self) -> None:
-        module = health.Health()
-        self.numbers = {
-            name.removeprefix("n_"): float(value) for name, value in module.named_buffers() if value.ndim == 0
-        }
-        self.upper, self.lower = module.upper.numpy()[0], module.lower.numpy()[0]
-        self.max_sd, self.min_variance = module.max_sd.numpy()[0], module.min_variance.numpy()[0]
+        self.numbers: dict[str, float] = tuning.Tuning()._asdict()
+        self.upper, self.lower = np.array(tuning.UPPER), np.array(tuning.LOWER)
+        self.max_sd, self.min_variance = np.array(tuning.MAX_SD), np.square(tuning.MIN_SD)
 
     def step(
         self,
@@ -71,7 +68,7 @@ class Oracle:
         """One prediction over ``dt_s`` and one update, for sound states; NaN where nothing was measured."""
         n = self.numbers
         x, P = self._bounded(state, cov)
-        x, P = self.predict(x, P, self.drive(operating, nameplate), np.clip(np.nan_to_num(dt_s), 0.0, n["max_dt_s"]))
+        x, P = self.predict(x, P, self.drive(operating, nameplate), np.clip(np.nan_to_num(dt_s), 0.0, tuning.MAX_DT_S))
         nis = np.zeros(len(x))
         for at, name, sd in ((0, "winding_c", n["winding_sd_k"]), (1, "housing_c", n["housing_sd_k"])):
             measured = _column(operating, OPERATING, name)
@@ -91,25 +88,25 @@ class Oracle:
         load, current, ambient = (_column(operating, OPERATING, name) for name in ("load", "current_a", "ambient_c"))
         rated = _column(nameplate, NAMEPLATE, "rated_current_a")
         has_load, has_current = np.isfinite(load), np.isfinite(current) & np.isfinite(rated)
-        relative = _held(current, health.OPERATING_RANGES["current_a"]) / _held(
-            rated, health.NAMEPLATE_RANGES["rated_current_a"]
+        relative = _held(current, tuning.OPERATING_RANGES["current_a"]) / _held(
+            rated, tuning.NAMEPLATE_RANGES["rated_current_a"]
         )
-        relative = np.minimum(relative, health.EFFORT_MAX) ** 2
+        relative = np.minimum(relative, tuning.EFFORT_MAX) ** 2
         drawn = np.maximum((relative - n["idle_current_squared"]) / (1.0 - n["idle_current_squared"]), 0.0)
-        effort = _held(load, health.OPERATING_RANGES["load"]) ** 2
+        effort = _held(load, tuning.OPERATING_RANGES["load"]) ** 2
         squared = np.where(has_load | ~has_current, effort, drawn)
         copper = squared * (n["cold_share"] + (1.0 - n["cold_share"]) * squared)
         losses = n["idle_share"] + (1.0 - n["idle_share"]) * copper
         known = (has_load | has_current) & np.isfinite(ambient)
         winding_rise, housing_rise, tau_s = (
-            _held(_column(nameplate, NAMEPLATE, name), health.NAMEPLATE_RANGES[name])
+            _held(_column(nameplate, NAMEPLATE, name), tuning.NAMEPLATE_RANGES[name])
             for name in ("winding_rise_k", "housing_rise_k", "thermal_tau_s")
         )
-        winding_rise = np.maximum(winding_rise, housing_rise + n["rise_min_k"])
+        winding_rise = np.maximum(winding_rise, housing_rise + tuning.RISE_MIN_K)
         return Drive(
             copper=copper,
             losses=losses,
-            ambient_c=_held(ambient, health.OPERATING_RANGES["ambient_c"]),
+            ambient_c=_held(ambient, tuning.OPERATING_RANGES["ambient_c"]),
             winding_rise_k=winding_rise,
             housing_rise_k=housing_rise,
             tau_s=tau_s,
@@ -156,7 +153,7 @@ class Oracle:
         """A severity as a measurement of the log damage: Gauss-Newton steps on the posterior."""
         n = self.numbers
         about = d
-        for _ in range(health.ITERATIONS):
+        for _ in range(tuning.ITERATIONS):
             h = np.exp(about)
             R = n["severity_sd"] ** 2 + (n["severity_log_sd"] * h) ** 2
             information = 1.0 / variance + h * h / R
@@ -165,7 +162,7 @@ class Oracle:
         return float(about + severity / h - 1.0), float((n["severity_sd"] / h) ** 2 + n["severity_log_sd"] ** 2)
 
     def _update(self, x: Floats, P: Floats, at: int, z: float, R: float) -> tuple[Floats, Floats, float]:
-        gate = self.numbers["gate"]
+        gate = tuning.GATE
         innovation = z - x[at]
         S = P[at, at] + R
         distance = innovation**2 / S
@@ -186,25 +183,24 @@ class Oracle:
 
     def _outlook(self, x: Floats, P: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats, Floats]:
         """Health, and the first passage of ``d + g t`` through 0 in hours: median, 5 and 95 % quantile, quartiles."""
-        n = self.numbers
-        median = np.where(x[:, 4] > 0.0, -x[:, 3] / np.maximum(x[:, 4], n["tiny"]), np.inf)
-        ends = [end for z in (_Z90, health.QUARTILE_Z) for end in self._quantiles(x, P, median, z)]
-        clogged = np.maximum(x[:, 2], 0.0) / n["cooling_lost"]
+        median = np.where(x[:, 4] > 0.0, -x[:, 3] / np.maximum(x[:, 4], _TINY), np.inf)
+        ends = [end for z in (tuning.Z90, tuning.QUARTILE_Z) for end in self._quantiles(x, P, median, z)]
+        clogged = np.maximum(x[:, 2], 0.0) / tuning.COOLING_LOST
         left = np.maximum(1.0 - np.maximum(np.exp(x[:, 3]), clogged), 0.0)
         lives = [np.where(x[:, 3] < 0.0, value, 0.0) for value in (median, *ends)]
-        median, low, high, q25, q75 = (np.where(value < n["horizon_h"], value, np.inf) for value in lives)
+        median, low, high, q25, q75 = (np.where(value < tuning.HORIZON_H, value, np.inf) for value in lives)
         return left, median, low, high, q25, q75
 
     def _quantiles(self, x: Floats, P: Floats, median: Floats, z: float) -> tuple[Floats, Floats]:
         n = self.numbers
         d, g = x[:, 3], x[:, 4]
         with np.errstate(divide="ignore", invalid="ignore"):
-            ahead = np.minimum(median, n["ahead_h"])
+            ahead = np.minimum(median, tuning.AHEAD_H)
             V_d, P_dg = P[:, 3, 3] + n["failure_sd"] ** 2, P[:, 3, 4] + n["damage_sd"] ** 2 / 2.0
             V_g = P[:, 4, 4] + ahead * n["growth_sd"] ** 2 / 3.0
             A, B, C = g**2 - z**2 * V_g, d * g - z**2 * P_dg, d**2 - z**2 * V_d
-            positive = np.maximum(np.sqrt(np.maximum(B**2 - A * C, 0.0)) - B, n["tiny"])
-            high = np.where(A > 0.0, positive / np.maximum(A, n["tiny"]), np.inf)
+            positive = np.maximum(np.sqrt(np.maximum(B**2 - A * C, 0.0)) - B, _TINY)
+            high = np.where(A > 0.0, positive / np.maximum(A, _TINY), np.inf)
         return np.minimum(np.maximum(C, 0.0) / positive, median), np.maximum(high, median)
 
 
@@ -213,5 +209,5 @@ def _column(table: NDArray[np.float32], names: tuple[str, ...], name: str) -> Fl
     return np.where(np.isfinite(value), value, np.nan)
 
 
-def _held(value: Floats, within: health.Range) -> Floats:
+def _held(value: Floats, within: tuning.Range) -> Floats:
     return np.clip(np.where(np.isfinite(value), value, within.fallback), within.low, within.high)
