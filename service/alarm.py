@@ -122,15 +122,15 @@ def judge(
 def open_alert(motor: str, condition: str, evidence: Evidence, spec: AlarmSpec, hit_count: int, revision: int) -> Alert:
     """The first message of a new alert."""
     seen = f"in {hit_count} of the last {spec.span} readings" if spec.span > 1 else "in the last reading"
+    band = f", most in {evidence.band.replace('_', ' ')}" if evidence.band else ""
     if condition == ANOMALY:
-        band = f", most in {evidence.band.replace('_', ' ')}" if evidence.band else ""
         what = (
             f"Unlike healthy running {seen}: anomaly {evidence.anomaly or 0.0:.2f} (opens at {spec.open_at:.2f}){band}"
             f"{_unexplained(evidence)}"
         )
     else:
         probability = evidence.probability.get(condition, 0.0)
-        what = f"{_fault(condition)} {seen}: probability {probability:.2f} (opens at {spec.open_at:.2f})"
+        what = f"{_fault(condition)} {seen}: probability {probability:.2f} (opens at {spec.open_at:.2f}){band}"
     return Alert(
         id=f"{motor}:{condition}:{_ms(evidence.ts_s)}",
         motor=motor,

@@ -7,12 +7,16 @@ machines show (no feature is worrying for being low). Each group is measured by 
 nothing was fitted to; the score is 1 at the calibrated threshold.
 
 What it blames is told apart from what it scores: by the lines and sensors that a person would look at, in orders of the
-shaft and of the bearing. Each column is the mean squared height of its features over what is usual, and impacts that
-come with a line of the bearing are put down to that line.
+shaft and of the bearing. Each column is how surprising its mean squared height is, as the negative logarithm of the
+share of healthy windows that reach it, so that columns of few and of many features, and of light and of heavy tails,
+compete fairly. An order of the shaft is judged by how it stands out and by its velocity: imbalance seldom shows a line
+that no sound machine has, but one so strong. Impacts that come with a line of the bearing are put down to that line,
+and orders of the shaft that come with half orders, or with a row of harmonics, to the looseness that makes these.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -34,6 +38,16 @@ BEYOND: dict[str, float] = {"level_accel": 2.69, "level_velocity": 2.0}
 """Common logarithms of 490 m/s^2 (50 g, where accelerometers for machines end) and of 100 mm/s RMS (some 20 times
 where ISO 10816-1 sees damage done): more is a fault of the measurement, and like nothing that the bundle has learnt."""
 _BEYOND_STEP = 0.05
+
+
+VELOCITIES: tuple[str, ...] = tuple(f"order_{order:g}_velocity" for order in SHAFT_ORDERS)
+"""What the shaft's orders are judged by, beside how they stand out, when something is blamed; never in the score."""
+_RATIO_WEIGHT = 0.5
+"""Of an order's standing out against its velocity."""
+_KNEE = 0.9
+"""Share of healthy windows below the height from which on a column's tail is taken for exponential."""
+_USUAL = 0.98
+"""Share of healthy windows below what is usual: there a column counts 1."""
 
 
 class Group(NamedTuple):
@@ -91,6 +105,10 @@ COLUMNS: tuple[Group, ...] = (
 )
 """What can be blamed, in the order of the contribution columns: the same features, cut another way."""
 
+_PARTS = [len(LINES), 1, 1, 3, 1, len(COLUMNS) - len(LINES) - 7]
+"""Columns: lines of the bearing, impacts, half orders, the first three orders, high orders, the rest but the last."""
+_AT_KNEE, _AT_USUAL = -math.log(1.0 - _KNEE), -math.log(1.0 - _USUAL)
+
 
 class Autoencoder(nn.Module):
     """Features ``(B, len(NAMES))`` to score ``(B,)`` and contribution ``(B, len(COLUMNS))``."""
@@ -102,7 +120,12 @@ class Autoencoder(nn.Module):
     level_columns: Tensor
     beyond: Tensor
     usual: Tensor
+    velocity_columns: Tensor
+    velocity_mean: Tensor
+    velocity_scale: Tensor
     blame: Tensor
+    knee: Tensor
+    tail: Tensor
     threshold: Tensor
 
     def __init__(self, width: int = 40, bottleneck: int = 6) -> None:
@@ -116,7 +139,12 @@ class Autoencoder(nn.Module):
         self.register_buffer("level_columns", torch.tensor([INDEX[name] for name in BEYOND]))
         self.register_buffer("beyond", torch.tensor(list(BEYOND.values())))
         self.register_buffer("usual", torch.ones(len(GROUPS)))
-        self.register_buffer("blame", _means(names, COLUMNS[:-1]))
+        self.register_buffer("velocity_columns", torch.tensor([INDEX[name] for name in VELOCITIES]))
+        self.register_buffer("velocity_mean", torch.zeros(len(VELOCITIES)))
+        self.register_buffer("velocity_scale", torch.ones(len(VELOCITIES)))
+        self.register_buffer("blame", _blame(names))
+        self.register_buffer("knee", torch.ones(len(COLUMNS) - 1))
+        self.register_buffer("tail", torch.ones(len(COLUMNS) - 1))
         self.register_buffer("threshold", torch.ones(1))
         self.encoder = nn.Sequential(nn.Linear(len(names), width), nn.ReLU(), nn.Linear(width, bottleneck))
         self.decoder = nn.Sequential(nn.Linear(bottleneck, width), nn.ReLU(), nn.Linear(width, len(names)))
@@ -132,24 +160,36 @@ class Autoencoder(nn.Module):
         high = torch.relu(mine)
         return torch.cat([torch.matmul(missed * missed + HEIGHT * high * high, self.membership), excess], dim=1)
 
-    def blamed(self, mine: Tensor, excess: Tensor, halves: Tensor) -> Tensor:
-        """How far each column lies above what is usual, ``(B, len(COLUMNS))``.
+    def level(self, mine: Tensor, features: Tensor) -> Tensor:
+        """Mean squared height of each column but the last, ``(B, len(COLUMNS) - 1)``.
+
+        Args:
+            mine: as ``prepared`` gives it.
+            features: ``(B, len(NAMES))``.
+        """
+        fast = (features[:, self.velocity_columns] - self.velocity_mean) * self.velocity_scale
+        known = features[:, INDEX["has_order"]].unsqueeze(1)
+        high = torch.clamp(torch.cat([mine, fast * known], dim=1), 0.0, CLAMP)
+        return torch.matmul(high * high, self.blame)
+
+    def blamed(self, mine: Tensor, excess: Tensor, features: Tensor) -> Tensor:
+        """How surprising each column is, 1 at what is usual, ``(B, len(COLUMNS))``.
 
         Args:
             mine: as ``prepared`` gives it.
             excess: as ``excess`` gives it.
-            halves: as ``features.halves_told`` gives it.
+            features: ``(B, len(NAMES))``.
         """
-        high = torch.relu(mine)
-        level = torch.matmul(high * high, self.blame)
-        lines, impacts, half, rest = level.split([len(LINES), 1, 1, len(COLUMNS) - len(LINES) - 3], dim=1)
-        # Impacts are what a bearing's line consists of: they are blamed as such where no line explains them. Cubes,
-        # so that a line within what is usual explains little.
-        strength = lines * lines * lines
-        total = strength.sum(dim=1, keepdim=True)
-        unexplained = impacts / (1.0 + total)
-        lines = lines + strength * (impacts - unexplained) / (total + 1e-6)
-        return torch.cat([lines, unexplained, half * halves, rest, excess / self.usual[-1:]], dim=1)
+        level = self.level(mine, features)
+        surprise = torch.minimum(level, self.knee) * _AT_KNEE / self.knee + torch.relu(level - self.knee) / self.tail
+        lines, impacts, half, orders, high, rest = (surprise / _AT_USUAL).split(_PARTS, dim=1)
+        # Impacts are what a bearing's line consists of: they are blamed as such where no line explains them.
+        lines, (impacts,) = _explained(lines, (impacts,))
+        # Half orders and many harmonics are what a clipped motion consists of, and it has whole orders too.
+        loose = torch.cat([half * halves_told(features), high], dim=1)
+        loose, orders = _explained(loose, orders.split(1, dim=1))
+        half, high = loose.split(1, dim=1)
+        return torch.cat([lines, impacts, half, *orders, high, rest, excess / self.usual[-1:]], dim=1)
 
     def excess(self, features: Tensor) -> Tensor:
         """How far the level lies beyond what any machine reaches, ``(B, 1)``, 0 for all that do not."""
@@ -163,8 +203,29 @@ class Autoencoder(nn.Module):
         """Score, 1 at the threshold, and each column's share of the blame (adds up to 1)."""
         mine, excess = self.prepared(features), self.excess(features)
         total = (self.error(mine, excess) / self.usual).sum(dim=1)
-        blamed = self.blamed(mine, excess, halves_told(features))
+        blamed = self.blamed(mine, excess, features)
         return total / (len(GROUPS) * self.threshold), blamed / (blamed.sum(dim=1, keepdim=True) + 1e-6)
+
+
+def _explained(causes: Tensor, signs: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Causes ``(B, n)`` with the most that they explain of a sign, and what is left of the signs, ``(B, 1)`` each.
+
+    By cubes, so that a cause within what is usual explains little.
+    """
+    strength = causes * causes * causes
+    total = strength.sum(dim=1, keepdim=True)
+    left = tuple(sign / (1.0 + total) for sign in signs)
+    gain = torch.cat([sign - rest for sign, rest in zip(signs, left, strict=True)], dim=1).amax(dim=1, keepdim=True)
+    return causes + strength * gain / (total + 1e-6), left
+
+
+def _blame(names: list[str]) -> Tensor:
+    """Matrix ``(len(names) + len(VELOCITIES), len(COLUMNS) - 1)`` of each column's mean, orders' in two parts."""
+    mean = _means(names, COLUMNS[:-1])
+    orders = torch.tensor([names.index(name.replace("velocity", "ratio")) for name in VELOCITIES])
+    velocity = mean[orders]
+    mean[orders] *= _RATIO_WEIGHT
+    return torch.cat([mean, velocity])
 
 
 def _means(names: list[str], groups: tuple[Group, ...]) -> Tensor:
@@ -198,6 +259,9 @@ def fit(features: Tensor, *, epochs: int, generator: torch.Generator) -> Autoenc
     mine = features[:, model.columns]
     model.mean.copy_(mine.mean(dim=0))
     model.scale.copy_(1.0 / mine.std(dim=0).clamp(min=0.05))
+    fast = features[features[:, INDEX["has_order"]] > 0.0][:, model.velocity_columns]
+    model.velocity_mean.copy_(fast.mean(dim=0))
+    model.velocity_scale.copy_(1.0 / fast.std(dim=0).clamp(min=0.05))
     optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-4)
     batch = 512
     steps = max(1, epochs * (len(features) // batch))
@@ -225,10 +289,12 @@ def calibrate(model: Autoencoder, features: Tensor, motor: NDArray[np.int64], *,
     with torch.no_grad():
         mine = model.prepared(features)
         error = model.error(mine, model.excess(features))
-        model.usual.copy_(torch.quantile(error, 0.98, dim=0).clamp(min=1e-3))
-        high = torch.relu(mine)
-        usual = torch.quantile(torch.matmul(high * high, model.blame), 0.98, dim=0)
-        model.blame.div_(usual.clamp(min=1e-3))
+        model.usual.copy_(torch.quantile(error, _USUAL, dim=0).clamp(min=1e-3))
+        level = model.level(mine, features)
+        model.knee.copy_(torch.quantile(level, _KNEE, dim=0).clamp(min=1e-3))
+        # The mean of what lies above is the maximum-likelihood scale of an exponential tail.
+        above = torch.relu(level - model.knee)
+        model.tail.copy_((above.sum(dim=0) / (above > 0.0).sum(dim=0).clamp(min=1)).clamp(min=1e-3))
         model.threshold.fill_(1.0)
         score = model(features)[0].numpy().astype(np.float64)
         order = np.argsort(motor, kind="stable")

@@ -16,6 +16,7 @@ from simulator.fleet import Fleet
 from simulator.scenario import FaultPlan, LoadPlan, MotorPlan, Sampling, Scenario
 from training.evaluate import interval
 from training.evaluate.figure import Figure, Section, Table, canvas, plot
+from training.evaluate.rootcause import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,7 @@ class Life:
     alarm_h: float = float("nan")
     named: bool = False
     misnamed: bool = False
+    blamed: str = ""
     told: list[Told] = field(default_factory=list)
 
     @property
@@ -81,6 +83,7 @@ def evaluate(options: Options) -> Section:
     lives = [life for seed in seeds for life in _lives(failing(SEED + 1000 + seed, motors), options)]
     recalled = [life for life in lives if life.alarm_h <= life.failure_h]
     leads = np.array([life.lead for life in recalled])
+    blamed = [life for life in recalled if life.blamed]
     covered = [_covered(life) for life in lives]
     inside = np.concatenate(covered)
     owner = np.repeat(np.arange(len(covered)), [len(c) for c in covered])
@@ -134,6 +137,18 @@ def evaluate(options: Options) -> Section:
                 *interval.share(sum(life.misnamed for life in lives), len(lives)),
                 "",
                 "failing motors that some alert gave a fault they do not have",
+            ),
+            Figure(
+                "twin.blamed_part",
+                *interval.share(sum(life.blamed in FAULTS[life.fault][1] for life in blamed), len(blamed)),
+                ">= 0.95",
+                "first alerts whose reading's largest contribution belongs to the fault's part of the machine",
+            ),
+            Figure(
+                "twin.blamed_line",
+                *interval.share(sum(life.blamed in FAULTS[life.fault][0] for life in blamed), len(blamed)),
+                "",
+                "of those, the very line or sensor",
             ),
             Figure("twin.median_lead", *median, ">= 0.2", "of the time from onset to failure"),
             Figure(
@@ -252,6 +267,8 @@ def _lives(scenario: Scenario, options: Options) -> list[Life]:
                 life.misnamed = True
         for health in result.health:
             life = lives[health.motor]
+            if at_h == life.alarm_h and health.contributions:
+                life.blamed = next(iter(health.contributions))
             if np.isfinite(life.alarm_h) and at_h < life.failure_h and health.health is not None:
                 ends = (getattr(health, name) for name in Told._fields[1:])
                 life.told.append(Told(at_h, *(float("inf") if end is None else end for end in ends)))

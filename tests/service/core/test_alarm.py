@@ -226,6 +226,10 @@ def test_a_fault_alert_tells_a_person_what_was_seen() -> None:
     )
 
 
+def test_a_fault_alert_names_what_stands_out_most() -> None:
+    assert opened(band="order_1").reason.endswith("(opens at 0.70), most in order 1, severity 0.41.")
+
+
 def test_a_motor_at_its_end_may_fail_any_hour() -> None:
     assert opened(rul_h=0.4).reason.endswith(", severity 0.41, may fail any hour.")
 
