@@ -109,30 +109,47 @@ def evaluate(options: Options) -> Section:
         "defect's own frequency or its side bands in the envelope, the shaft's order, the sensor. Right by part is "
         "when it belongs to the part of the machine: bearing, shaft, heat or load.",
         figures=(
-            Figure("rootcause.top1", *interval.over_seeds(every), ">= 0.9", "troubles put in, all windows"),
-            Figure("rootcause.top1_noticed", *interval.over_seeds(noticed), "", "of those over the anomaly threshold"),
+            Figure("rootcause.top1", *interval.shares_over_seeds(every), ">= 0.9", "troubles put in, all windows"),
+            Figure(
+                "rootcause.top1_noticed",
+                *interval.shares_over_seeds(noticed),
+                "",
+                "of those over the anomaly threshold",
+            ),
             Figure(
                 "rootcause.fault_part",
-                *interval.over_seeds(faults["told"].part),
+                *interval.shares_over_seeds(faults["told"].part),
                 ">= 0.95",
                 "the twin's developed faults over any threshold: part of the machine",
             ),
-            Figure("rootcause.fault_line", *interval.over_seeds(faults["told"].line), "", "of those, the very line"),
-            Figure("rootcause.fault_told", *interval.over_seeds(told_share), "", "developed faults over any threshold"),
+            Figure(
+                "rootcause.fault_line", *interval.shares_over_seeds(faults["told"].line), "", "of those, the very line"
+            ),
+            Figure(
+                "rootcause.fault_told",
+                *interval.shares_over_seeds(told_share),
+                "",
+                "developed faults over any threshold",
+            ),
             Figure(
                 "rootcause.fault_part_noticed",
-                *interval.over_seeds(faults["noticed"].part),
+                *interval.shares_over_seeds(faults["noticed"].part),
                 "",
                 "of developed faults over the anomaly's own threshold, part",
             ),
-            Figure("rootcause.fault_line_noticed", *interval.over_seeds(faults["noticed"].line), "", "of those, line"),
+            Figure(
+                "rootcause.fault_line_noticed",
+                *interval.shares_over_seeds(faults["noticed"].line),
+                "",
+                "of those, line",
+            ),
             Figure(
                 "rootcause.fault_part_all",
-                *interval.over_seeds(faults["all"].part),
+                *interval.shares_over_seeds(faults["all"].part),
                 "",
                 "of all developed faults, part",
             ),
-            Figure("rootcause.fault_line_all", *interval.over_seeds(faults["all"].line), "", "of those, line"),
+            Figure("rootcause.fault_line_all", *interval.shares_over_seeds(faults["all"].line), "", "of those, line"),
             Figure("rootcause.control.random", chance, what="a column named at random"),
         ),
         tables=(
