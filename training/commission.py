@@ -3,7 +3,8 @@
 What a healthy machine sounds like differs from plant to plant, what a failing one sounds like does not: classifier and
 filter stay as they are, byte by byte in their graphs' weights. Anew are:
 
-- the anomaly detector's levels: how much each group of features may stand out, from the first blocks;
+- the anomaly detector's autoencoder, from the first blocks, where that is better on later ones (``training.refit``);
+- its levels: how much each column may stand out, from the first blocks;
 - its threshold, and where needed those of the faults: from later blocks, by their tail (``training.evt``);
 - the figures: share of readings over the threshold on the last blocks, which nothing was fitted to.
 
@@ -25,10 +26,11 @@ import numpy as np
 
 from service import bundle as edge
 from service.contract.faults import ANOMALY
+from service.errors import BundleError
 from service.evidence import pooled
 from simulator.catalogue import bearing
 from simulator.recording import RecordingError
-from training import evt, rescale
+from training import evt, refit, rescale
 from training.evaluate.edge import scored
 from training.evaluate.interval import share
 from training.stream import stream
@@ -38,9 +40,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from service.bundle import Bundle
+    from service.bundle import Bundle, Files
     from service.contract.manifest import AlarmSpec
     from simulator.unit import Unit
+    from training.stream import Stream
 
 WARM_UP, FIT, CALIBRATE = 0.05, 0.45, 0.75
 """Shares of a recording's time at which its parts end; the rest is for the report."""
@@ -99,18 +102,21 @@ class Heard(NamedTuple):
         anomaly: ``(n,)``.
         share: ``(n, K)`` each group's share of the anomaly; None where only scores were kept.
         probability: ``(n, C)``.
+        stream: the readings; None where only scores were kept.
     """
 
     source: str
     anomaly: NDArray[np.float64]
     share: NDArray[np.float64] | None
     probability: NDArray[np.float64]
+    stream: Stream | None = None
 
     def part(self, start: float, end: float) -> Heard:
         """The readings between two shares of the time."""
         rows = slice(round(start * len(self.anomaly)), round(end * len(self.anomaly)))
         shares = None if self.share is None else self.share[rows]
-        return Heard(self.source, self.anomaly[rows], shares, self.probability[rows])
+        told = None if self.stream is None else self.stream._replace(readings=self.stream.readings[rows])
+        return Heard(self.source, self.anomaly[rows], shares, self.probability[rows], told)
 
 
 def commission(args: Args, tell: Callable[[str], None]) -> str:
@@ -130,9 +136,14 @@ def commission(args: Args, tell: Callable[[str], None]) -> str:
             if not args.sure:
                 _doubt(piece, models)
             heard.append(piece)
-    fit = [piece.part(WARM_UP, FIT) for piece in heard]
-    calibrate = [piece.part(FIT, CALIBRATE) for piece in heard]
-    report = [piece.part(CALIBRATE, 1.0) for piece in heard]
+    files = edge.read(args.models)
+    moved = _refitted([piece.part(WARM_UP, FIT) for piece in heard], files)
+    tell(f"autoencoder {'refitted' if moved.kept else 'stays as shipped'}: {moved.why}")
+    own = edge.Bundle(refit.refitted(files, moved.constants))
+    learnt = [_judged_by(own, piece) for piece in heard] if moved.kept else heard
+    fit = [piece.part(WARM_UP, FIT) for piece in learnt]
+    calibrate = [piece.part(FIT, CALIBRATE) for piece in learnt]
+    report = [(piece.part(CALIBRATE, 1.0), now.part(CALIBRATE, 1.0)) for piece, now in zip(heard, learnt, strict=True)]
     weights = _weights(fit, len(models.manifest.bands))
     anew = [_rescored(piece, weights) for piece in calibrate]
     opens = max(evt.threshold(anew, args.false_alarms), KEENEST)
@@ -143,8 +154,18 @@ def commission(args: Args, tell: Callable[[str], None]) -> str:
         "commissioned.readings": str(sum(len(piece.anomaly) for piece in heard)),
         "commissioned.geometry": args.geometry or "unknown",
         "commissioned.false_alarms": f"{args.false_alarms:g}",
+        "commissioned.autoencoder": f"{'refitted' if moved.kept else 'as shipped'}: {moved.why}",
     }
-    digest = rescale.write(args.models, args.out, weights / opens, alarms=alarms, training=about, metrics=metrics)
+    metrics |= {f"plant.refit.{name}": round(value, 6) for name, value in moved.figures.items()}
+    digest = rescale.write(
+        args.models,
+        args.out,
+        weights / opens,
+        constants=moved.constants,
+        alarms=alarms,
+        training=about,
+        metrics=metrics,
+    )
     tell(f"bundle {digest[:12]} in {args.out}, proven by the edge's loader; put it in the edge's folder of offers")
     return digest
 
@@ -172,7 +193,26 @@ def _heard(source: str, args: Args, models: Bundle, tell: Callable[[str], None])
     known = np.isfinite(found.anomaly)
     if not known.any():
         raise RecordingError(f"{source}: holds no vibration to learn from")
-    yield Heard(source, found.anomaly[known], found.contribution[known], found.probability[known])
+    told = told._replace(readings=[reading for reading, kept in zip(told.readings, known, strict=True) if kept])
+    yield Heard(source, found.anomaly[known], found.contribution[known], found.probability[known], told)
+
+
+def _judged_by(models: Bundle, piece: Heard) -> Heard:
+    """The same readings as other models judge them."""
+    assert piece.stream is not None
+    found = scored(models, piece.stream.birth, piece.stream.readings)
+    return piece._replace(anomaly=found.anomaly, share=found.contribution, probability=found.probability)
+
+
+def _refitted(heard: Sequence[Heard], files: Files) -> refit.Verdict:
+    streams = [piece.stream for piece in heard if piece.stream is not None]
+    if len(streams) < len(heard):
+        return refit.Verdict({}, kept=False, why="an edge's history holds scores and no waveforms", figures={})
+    try:
+        eye = refit.Eye(files.graphs["anomaly"], files.manifest.graphs["anomaly"])
+    except BundleError as error:
+        return refit.Verdict({}, kept=False, why=str(error), figures={})
+    return refit.refit(eye, [eye.hear(told, files.manifest.window) for told in streams if told.readings])
 
 
 def _history(source: str, models: Bundle) -> Iterator[Heard]:
@@ -239,21 +279,22 @@ def _odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _report(
-    report: Sequence[Heard],
+    report: Sequence[tuple[Heard, Heard]],
     weights: NDArray[np.float64],
     alarms: dict[str, AlarmSpec],
     models: Bundle,
     tell: Callable[[str], None],
 ) -> dict[str, float]:
-    count = sum(len(piece.anomaly) for piece in report)
+    """Tells the share of held-out readings over the thresholds, by the shipped models and by the own."""
+    count = sum(len(piece.anomaly) for piece, _ in report)
     metrics = {"plant.readings": float(count)}
-    before = sum(int((piece.anomaly > 1.0).sum()) for piece in report)
-    after = sum(int((_rescored(piece, weights) > 1.0).sum()) for piece in report)
+    before = sum(int((piece.anomaly > 1.0).sum()) for piece, _ in report)
+    after = sum(int((_rescored(now, weights) > 1.0).sum()) for _, now in report)
     classes = models.manifest.classes
     named = {}
     for name, rules in (("shipped", models.manifest.alarms), ("commissioned", alarms)):
         opens = np.array([rules[fault].open_at for fault in classes])
-        named[name] = sum(int((piece.probability >= opens).any(axis=1).sum()) for piece in report)
+        named[name] = sum(int((piece.probability >= opens).any(axis=1).sum()) for piece, _ in report)
     rows = (
         (ANOMALY, "shipped", before),
         (ANOMALY, "commissioned", after),

@@ -1,4 +1,4 @@
-"""A bundle whose anomaly score is weighed anew, group by group: a few nodes behind the shipped graph, nothing refitted.
+"""A bundle whose anomaly score is weighed anew, column by column: a few nodes behind the graph, shipped or refitted.
 
 With the shipped score ``a`` and its groups' shares ``c_k``, the new score is ``a sum_k c_k w_k`` and the new shares are
 ``c_k w_k / sum_j c_j w_j``. The golden vectors follow by the same two lines in numpy.
@@ -17,7 +17,8 @@ from onnx import helper
 from service import bundle as edge
 from service.contract.manifest import MANIFEST_FILE, MERGED, Manifest
 from service.errors import BundleError
-from training import card
+from service.graph import Graph
+from training import card, refit
 from training.bundle import packed, place
 from training.score import FAR
 
@@ -38,16 +39,19 @@ def write(
     folder: Path,
     weights: NDArray[np.float64],
     *,
+    constants: Mapping[str, NDArray[np.float32]] | None = None,
     alarms: Mapping[str, AlarmSpec],
     training: Mapping[str, str],
     metrics: Mapping[str, float],
 ) -> str:
-    """The bundle in ``source`` with weights ``(K,)`` and alarms anew, into ``folder``; its digest.
+    """The bundle in ``source`` with weights ``(K,)``, alarms and the autoencoder's constants anew; its digest.
 
     ``folder`` is replaced as a whole once the edge's loader has proven the new bundle, or left untouched. Its version
     is one above the source's, so that an edge takes it. Raises ``BundleError``.
     """
     old = edge.read(source)
+    if constants:
+        old = refit.refitted(old, constants)
     single = weights.astype(np.float32)
     contents, manifest = old.unvouched().contents(), old.manifest
     if _MARK in manifest.training:
@@ -60,6 +64,11 @@ def write(
             graphs[name] = graphs[name].model_copy(update={"sha256": hashlib.sha256(raw).hexdigest()})
     with np.load(io.BytesIO(contents[manifest.golden.file]), allow_pickle=False) as arrays:
         vectors = dict(arrays)
+    if constants:
+        spec = manifest.graphs["anomaly"]
+        feeds = {name: vectors[f"anomaly.{name}"] for name in spec.inputs}
+        answers = Graph(old.graphs["anomaly"], spec, name="anomaly").run(feeds)
+        vectors |= {f"anomaly.{name}": values for name, values in answers.items()}
     score, shares = vectors[f"anomaly.{_SCORE}"], vectors[f"anomaly.{_SHARES}"] * single
     total = shares.sum(axis=1)
     vectors[f"anomaly.{_SCORE}"] = score * total

@@ -62,6 +62,10 @@ def test_only_the_anomaly_detector_and_thresholds_change_and_the_edge_takes_the_
     assert (MODELS / "gate.json").exists()
     assert not (tmp_path / "own" / "gate.json").exists()
     assert new.training["commissioned.readings"] == str(SNAPSHOTS)
+    assert new.training["commissioned.autoencoder"].startswith(("refitted: ", "as shipped: "))
+    counts = [new.metrics[f"plant.refit.windows_{part}"] for part in ("fit", "stop", "judge")]
+    assert sum(counts) == 2 * 52  # two axes, and the readings between the first 5 % and 45 % of the time
+    assert new.training["commissioned.autoencoder"] in (tmp_path / "own" / "MODEL_CARD.md").read_text()
     assert 0.0 <= new.metrics["plant.anomaly_rate.lo"] <= new.metrics["plant.anomaly_rate.hi"] < 0.25
     assert all(new.alarms[fault].open_at >= old.alarms[fault].open_at for fault in old.classes)
     assert commissioned(tmp_path / "again", str(file), "--geometry", "pronostia") == 0
@@ -104,7 +108,9 @@ def test_an_edges_history_gives_thresholds(tmp_path: Path, capsys: pytest.Captur
     archive.write(rows, [], [])
     archive.close()
     assert commissioned(tmp_path / "own", str(tmp_path / "history.db")) == 0
-    assert "held-out healthy readings: 100" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "autoencoder stays as shipped: an edge's history holds scores and no waveforms" in out
+    assert "held-out healthy readings: 100" in out
     assert bundle.load(tmp_path / "own").manifest.metrics["plant.anomaly_rate"] < 0.05
 
 
