@@ -9,6 +9,8 @@ after ``clear_after`` quiet readings in a row. Between ``clear_at`` and ``open_a
   one is cleared in the same reading. People get one alert for one trouble, with its name as soon as there is one.
 - A condition that the present bundle does not judge is cleared, as nothing else ever would.
 - Clearing forgets the hits, so reopening takes fresh evidence.
+- A fault of the shaft does not open while a motor settles; its hits are kept, so that one that is there from the first
+  day opens right after. Till then it is a warning and a diagnosis.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from service import outlook
-from service.contract.faults import ANOMALY, CONDITIONS
+from service.contract.faults import ANOMALY, CONDITIONS, Fault
 from service.contract.messages import Alert
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ COLUMN: dict[str, int] = {condition: column for column, condition in enumerate(C
 SEVERITY_STEP = 0.1
 """A severity that moved this far since the alert's last message is told."""
 
+_OF_SHAFT = np.isin(
+    CONDITIONS, (Fault.IMBALANCE, Fault.MISALIGNMENT, Fault.LOOSENESS, Fault.BENT_SHAFT, Fault.SOFT_FOOT)
+)
 _QUIET_MAX = np.uint32(2**32 - 1)
 _ROUNDING = 1e-9  # 0.5 - 0.4 is a step of 0.1 too
 
@@ -91,6 +96,7 @@ def judge(
     is_open: NDArray[np.bool_],
     values: NDArray[np.float64],
     rules: Rules,
+    settling: NDArray[np.bool_] | None = None,
 ) -> Verdict:
     """One reading of each of ``n`` motors.
 
@@ -100,6 +106,7 @@ def judge(
         is_open: ``(n, C)`` alerts that are open now.
         values: ``(n, C)`` anomaly and probabilities, NaN without evidence.
         rules: thresholds and counts.
+        settling: ``(n,)`` motors that have only just begun, see ``service.level``; None for none.
     """
     seen = ~np.isnan(values)
     hit = values >= rules.open_at
@@ -108,6 +115,8 @@ def judge(
     quiet = np.where(seen, np.where(calm, np.minimum(quiet, _QUIET_MAX - np.uint32(1)) + np.uint32(1), 0), quiet)
     opened = ~is_open & hit & (np.bitwise_count(hits) >= rules.open_hits)
     cleared = is_open & ((quiet >= rules.clear_after) | ~rules.known)
+    if settling is not None:
+        opened &= ~(settling[:, None] & _OF_SHAFT)
     anomaly = COLUMN[ANOMALY]
     named = (is_open & ~cleared) | opened
     named[:, anomaly] = False

@@ -9,6 +9,9 @@ One is a whole zone: the limits of small machines in ISO 10816-1, annex B (0.71,
 which the practice since ISO 2372 calls a significant change. It is a rule and no fit. It sees what the shape of a
 spectrum does not tell, whatever the sensor's gain; it can't see what was wrong from the first day on. A motor that
 turns at another speed than at its start is not compared, a reading under a named fault teaches nothing.
+
+Within ``SPAN_S`` of its start a motor is settling: bearings run in, and alignment and balance are those of a machine
+that grows warm. Whether its shaft is sound is judged on a machine that runs steadily (ISO 20816-1).
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ import math
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from service.contract.sketch import AXIS_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 READINGS = 24
@@ -33,6 +37,7 @@ SPEED_SLACK = 0.2
 _MOST = 60_000
 # since; per axis: readings, sum of y; readings, sum of ln(speed / rated speed)
 _RECORD = struct.Struct(f"<d{AXIS_COUNT}H{AXIS_COUNT}fHf")
+_SINCE = struct.Struct("<d")
 _NEW = (0.0, *(0,) * AXIS_COUNT, *(0.0,) * AXIS_COUNT, 0, 0.0)
 
 
@@ -92,6 +97,19 @@ def advanced(
     rows = zip(records, y[:, :AXIS_COUNT].tolist(), turning.tolist(), ts_s, faulty.tolist(), strict=True)
     found = [advance(record, axes, turned, at_s, faulty=named) for record, axes, turned, at_s, named in rows]
     return [risen.record for risen in found], [risen.level for risen in found]
+
+
+def settling(records: Sequence[bytes], ts_s: Sequence[float]) -> NDArray[np.bool_]:
+    """Which motors are within ``SPAN_S`` of their start, ``(m,)``; one of which nothing was learnt yet is not.
+
+    Args:
+        records: as ``advance`` returned them, this reading learnt.
+        ts_s: the readings' times.
+    """
+    return np.array([
+        len(record) == _RECORD.size and at_s < _SINCE.unpack_from(record)[0] + SPAN_S
+        for record, at_s in zip(records, ts_s, strict=True)
+    ])  # fmt: skip
 
 
 def said(level: float) -> str:

@@ -144,7 +144,8 @@ class Rounds:
             for alert in motor.alerts:
                 is_open[row, alarm.COLUMN[alert.condition]] = True
         followed = self._followed(taken, states, (is_open & _IS_FAULT).any(axis=1))
-        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules)
+        settling = level.settling(followed[1], [self._admitted.readings[at].ts_s for at in taken])
+        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules, settling)
         self._conclude(taken, states, filtered, verdict, *followed)
 
     def _followed(

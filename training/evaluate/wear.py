@@ -151,6 +151,10 @@ def evaluate(options: Options) -> Section:
                 "which lasts to its end, an early alarm."
             ),
             (
+                "That faults of the shaft open no alert in a motor's first ten minutes is a rule too, and fitted to "
+                "nothing, but it was written after two such alerts in the first ten minutes of 3_1 had been seen."
+            ),
+            (
                 "A life here lasts hours, the twin's last days to months: the filter's growth rates are drawn "
                 "for those, so "
                 "its remaining life is slow to believe in an end this near."

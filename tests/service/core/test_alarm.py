@@ -202,6 +202,22 @@ def test_every_alert_that_opens_clears_after_enough_quiet_readings_and_obeys_its
     assert not motor.is_open()
 
 
+def test_a_fault_of_the_shaft_opens_right_after_the_motor_has_settled_and_others_do_not_wait() -> None:
+    rules = rules_of(dict.fromkeys(("imbalance", "outer_race"), SPEC))
+    hits, quiet = np.zeros((2, len(CONDITIONS)), np.uint64), np.zeros((2, len(CONDITIONS)), np.uint32)
+    none_open = np.zeros(hits.shape, bool)
+    values = np.zeros(hits.shape)
+    values[:, [COLUMN["imbalance"], COLUMN["outer_race"]]] = 1.0
+    opened = []
+    for settling in ((True, False), (True, False), (True, False), (False, False)):
+        verdict = judge(hits, quiet, none_open, values, rules, np.array(settling))
+        hits, quiet = verdict.hits, verdict.quiet
+        opened.append(verdict.opened[:, [COLUMN["imbalance"], COLUMN["outer_race"]]].tolist())
+    assert opened[0] == [[False, False], [False, False]]
+    assert opened[1] == opened[2] == [[False, True], [True, True]]
+    assert opened[3] == [[True, True], [True, True]]
+
+
 def evidence(**fields: object) -> Evidence:
     defaults = {
         "ts_s": T0,

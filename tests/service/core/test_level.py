@@ -124,3 +124,28 @@ def test_a_risen_level_opens_an_anomaly_that_says_so_across_a_restart(sketched: 
     assert edge.told()[-1] == ("anomaly", "clear", 1)
     assert edge.state["m1"].level != b""
     assert relearn(edge.state, "nobody").changed == ()
+
+
+def test_a_shaft_fault_that_is_there_from_the_first_reading_is_told_at_once_and_alerted_when_the_motor_has_settled(
+    sketched: Bundle,
+) -> None:
+    edge = Edge(sketched, {"m1": make_profile()})
+    noise = np.random.default_rng(5).standard_normal(SAMPLES - 16)
+    samples = {16 + at: value for at, value in enumerate(noise)}
+    at_s = []
+    for seq in range(14):
+        edge.take(make_reading(seq=seq, faults={"imbalance": 0.95}, x=samples))
+        at_s.append(edge.health[-1].ts_s - edge.health[0].ts_s)
+    assert edge.told() == [("imbalance", "open", 0)]
+    assert edge.health[0].diagnosis == "imbalance"
+    assert {health.state for health in edge.health if health.ts_s < edge.alerts[0].ts_s} == {"warning"}
+    opened_s = edge.alerts[0].ts_s - edge.health[0].ts_s
+    assert opened_s == min(past for past in at_s if past >= level.SPAN_S)
+
+
+def test_a_motor_settles_for_ten_minutes_after_its_start_and_anew_after_a_repair() -> None:
+    new = level.advance(b"", [0.0] + [math.nan] * (AXIS_COUNT - 1), 0.0, 1000.0, faulty=False).record
+    unheard = level.advance(b"", [math.nan] * AXIS_COUNT, 0.0, 1000.0, faulty=False).record
+    times = (1000.0, 1000.0 + level.SPAN_S - 1.0, 1000.0 + level.SPAN_S)
+    assert level.settling([new] * 3, times).tolist() == [True, True, False]
+    assert level.settling([unheard, b""], (1000.0, 1000.0)).tolist() == [False, False]
