@@ -1,5 +1,8 @@
 """``make bench``: figures of the edge beside a naive loop and the ONNX Runtime floor, in one run, as ratios.
 
+The readings are those of the twin's healthy machines (``tests.bench.load``): no alert is raised, as on nearly every day
+of a plant. Floor, naive loop and edge get the same ones.
+
 A backlog of readings is laid up in a real mosquitto while the consumer is stopped (SIGSTOP); then it is let go and
 timed until it has processed everything. The naive loop gets the same readings the same way. CPU a reading is the
 service process's own, beside the graphs it runs on ready-made batches (``edge.vs_ort_floor``), and beside the three

@@ -78,16 +78,16 @@ def _fill(broker: Mosquitto, encoding: str, count: int, motors: int, boot: str) 
 
 
 def _await(service: Edge, total: int) -> float:
-    """When ``total`` readings were done. Asks rarely while much is left: answering costs the service a millisecond."""
-    began = moved = time.monotonic()
-    first = seen = service.metric("motortwin_readings_total")
+    """When ``total`` readings were done. Asks rarely while much is left: answering costs the service milliseconds."""
+    moved, rate = time.monotonic(), 0.0
+    seen = service.metric("motortwin_readings_total")
     while seen < total:
         service.alive()
-        rate = (seen - first) / max(time.monotonic() - began, 1e-3)
-        time.sleep(min(max(0.5 * (total - seen) / rate, 0.02), 0.5) if rate > 0.0 else 0.1)
-        now = service.metric("motortwin_readings_total")
+        time.sleep(min(max(0.8 * (total - seen) / rate, 0.02), 0.5) if rate > 0.0 else 0.1)
+        now, now_s = service.metric("motortwin_readings_total"), time.monotonic()
         if now > seen:
-            seen, moved = now, time.monotonic()
+            rate = (now - seen) / (now_s - moved)
+            seen, moved = now, now_s
         elif time.monotonic() - moved > STALL_S:
             raise TimeoutError(f"the service stands still at {seen:.0f} of {total} readings")
     return time.perf_counter()

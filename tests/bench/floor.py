@@ -1,4 +1,4 @@
-"""The ONNX Runtime floor: the same graphs, the same batch, nothing else."""
+"""The ONNX Runtime floor: the same graphs on the same readings, ready-made batches, nothing else."""
 
 from __future__ import annotations
 
@@ -8,26 +8,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from service import bundle
-from service.contract.bearing import CATALOGUE
 from service.contract.manifest import MERGED
-from service.contract.signals import NAMEPLATE
-from tests.bench.load import FS_HZ, SAMPLES, SPEED_RPM
+from service.contract.signals import OPERATING
+from service.motor import profile_of
+from tests.bench.load import FS_HZ, SAMPLES, machines
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def nameplate_row() -> np.ndarray:
-    """The bench motors' nameplate as a graph row, float32 ``(9,)``."""
-    values = {
-        "rated_speed_rpm": SPEED_RPM,
-        "rated_current_a": 15.0,
-        "winding_rise_k": 80.0,
-        "housing_rise_k": 40.0,
-        "thermal_tau_s": 2400.0,
-        **CATALOGUE["6205"].orders()._asdict(),
-    }
-    return np.array([values[name] for name in NAMEPLATE], dtype=np.float32)
+def nameplate_row(machine: int = 0) -> np.ndarray:
+    """The nameplate of one of the bench's machines as a graph row, float32 ``(9,)``."""
+    known = machines().births
+    return profile_of(known[machine % len(known)]).nameplate
 
 
 def cpu_s_per_reading(folder: Path, batch: int, *, merge: bool, seconds: float = 3.0) -> float:
@@ -38,14 +31,15 @@ def cpu_s_per_reading(folder: Path, batch: int, *, merge: bool, seconds: float =
     loaded = bundle.load(folder, prove=False)
     manifest = loaded.manifest
     merged = merge and MERGED in manifest.graphs
-    rng = np.random.default_rng(1)
-    operating = np.tile(np.array([[SPEED_RPM, 12.0, 0.8, 75.0, 50.0, 22.0]], np.float32), (batch, 1))
+    known = [reading for moment in zip(*machines().readings, strict=True) for reading in moment]
+    readings = [known[row % len(known)] for row in range(batch)]
+    operating = np.array([[getattr(reading, name) for name in OPERATING] for reading in readings], np.float32)
     window = {
-        "accel_m_s2": rng.normal(0, 1, (batch, SAMPLES)).astype(np.float32),
+        "accel_m_s2": np.stack([reading.accel_m_s2["x"] for reading in readings]),
         "samples": np.full(batch, SAMPLES, np.float32),
         "fs_hz": np.full(batch, FS_HZ, np.float32),
         "operating": operating,
-        "nameplate": np.tile(nameplate_row(), (batch, 1)),
+        "nameplate": np.stack([nameplate_row(row) for row in range(batch)]),
     }
     state = np.tile(np.array([manifest.health.initial_state]), (batch, 1))
     cov = np.tile(np.array([manifest.health.initial_cov]), (batch, 1, 1))

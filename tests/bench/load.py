@@ -2,26 +2,67 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import paho.mqtt.client as mqtt
 
 from service.contract import codec, topics
 from service.contract.bearing import CATALOGUE
-from service.contract.messages import Birth, Nameplate, Reading
+from service.contract.signals import OPERATING
+from simulator.fleet import Fleet
+from simulator.scenario import LoadPlan, MotorPlan, Sampling, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.contract.messages import Birth, Reading
+
 FS_HZ = 12_000.0
 SAMPLES = 4096
-SPEED_RPM = 1480.0
 INT16_SCALE = 0.01
 JSON_DECIMALS = 3
 CLIENT_WINDOW = 500
+_MACHINES, _MOMENTS = 16, 4
+
+
+class Machines(NamedTuple):
+    """The twin's machines: how each introduces itself, and its readings, ``_MOMENTS`` of each."""
+
+    births: tuple[Birth, ...]
+    readings: tuple[tuple[Reading, ...], ...]
+
+
+@functools.cache
+def machines() -> Machines:
+    """Sixteen healthy 7.5 kW motors of the twin under four fifths of their load, each with tolerances of its own."""
+    motors = tuple(
+        MotorPlan(id=f"machine-{number}", rating="7.5kW-4p-50Hz", bearing=CATALOGUE["6205"], load=LoadPlan(level=0.8))
+        for number in range(_MACHINES)
+    )
+    fleet = Fleet(
+        Scenario(
+            title="the bench's machines",
+            seed=1,
+            duration_h=_MOMENTS / 60.0,
+            step_h=1.0 / 60.0,
+            sampling=Sampling(fs_hz=FS_HZ, samples=SAMPLES),
+            motor=motors,
+        )
+    )
+    ticks = [[_rounded(reading) for reading in tick.readings if reading] for tick in fleet.ticks()][:_MOMENTS]
+    return Machines(fleet.births(interval_s=1.0, clock="simulated"), tuple(zip(*ticks, strict=True)))
+
+
+def _rounded(reading: Reading) -> Reading:
+    """As a sensor's converter tells it, so that JSON is not longer than it need be."""
+    waves = {axis: wave.round(JSON_DECIMALS).astype(np.float32) for axis, wave in reading.accel_m_s2.items()}
+    scalars = {name: round(value, 4) for name in OPERATING if (value := getattr(reading, name)) is not None}
+    return reading.model_copy(update={"accel_m_s2": waves, **scalars})
 
 
 def motor_id(index: int) -> str:
@@ -31,19 +72,12 @@ def motor_id(index: int) -> str:
 
 def births(count: int) -> list[tuple[str, bytes]]:
     """``(topic, payload)`` of ``count`` motors introducing themselves on a simulated clock."""
-    plate = Nameplate(rated_power_w=7500.0, rated_speed_rpm=SPEED_RPM, rated_current_a=15.0)
+    known, now_s = machines().births, time.time()
     return [
         (
             topics.motor(motor_id(i), "birth"),
             codec.encode_json(
-                Birth(
-                    motor=motor_id(i),
-                    ts_s=time.time(),
-                    nameplate=plate,
-                    bearing=CATALOGUE["6205"],
-                    interval_s=1.0,
-                    clock="simulated",
-                )
+                known[i % _MACHINES].model_copy(update={"motor": motor_id(i), "name": motor_id(i), "ts_s": now_s})
             ),
         )
         for i in range(count)
@@ -51,50 +85,35 @@ def births(count: int) -> list[tuple[str, bytes]]:
 
 
 class Readings:
-    """Encoded readings of healthy motors; each call of ``payload`` costs one encoding and no synthesis."""
+    """Encoded readings of the twin's healthy machines; ``payload`` costs one encoding and no synthesis."""
 
-    def __init__(self, encoding: str, *, boot: str, seed: int = 1) -> None:
-        """Prepare 16 distinct waveforms; ``encoding`` is ``cbor`` or ``json``."""
-        rng = np.random.default_rng(seed)
-        t = np.arange(SAMPLES) / FS_HZ
-        shaft = 2 * np.pi * SPEED_RPM / 60 * t
-        self._waves = [
-            (rng.normal(0, 1.0, SAMPLES) + 0.5 * np.sin(shaft + rng.uniform(0, 6.28))).round(JSON_DECIMALS).astype("f4")
-            for _ in range(16)
-        ]
-        self._json = ["[" + ",".join(f"{v:.{JSON_DECIMALS}f}" for v in wave) + "]" for wave in self._waves]
+    def __init__(self, encoding: str, *, boot: str) -> None:
+        """Prepare; ``encoding`` is ``cbor`` or ``json``."""
         self._encoding = encoding
         self._boot = boot
         self._start_ts_s = float(int(time.time()))
+        self._readings = machines().readings
+        self._json: dict[int, str] = {}
 
     def payload(self, motor: int, seq: int) -> tuple[str, bytes]:
         """``(topic, payload)`` of one reading; readings of a motor are one second of its clock apart."""
         name = motor_id(motor)
-        wave = (motor * 7 + seq) % len(self._waves)
-        topic = topics.motor(name, "reading")
-        scalars = {
-            "speed_rpm": SPEED_RPM,
-            "current_a": 12.0,
-            "load": 0.8,
-            "winding_c": 75.0,
-            "housing_c": 50.0,
-            "ambient_c": 22.0,
-        }
-        ts_s = self._start_ts_s + seq
+        machine, moment = motor % _MACHINES, seq % _MOMENTS
+        said = {"motor": name, "boot": self._boot, "seq": seq, "ts_s": self._start_ts_s + seq}
+        reading, topic = self._readings[machine][moment], topics.motor(name, "reading")
         if self._encoding == "cbor":
-            reading = Reading(
-                motor=name,
-                boot=self._boot,
-                seq=seq,
-                ts_s=ts_s,
-                fs_hz=FS_HZ,
-                accel_m_s2={"x": self._waves[wave]},
-                **scalars,
-            )
-            return topic, codec.encode_cbor(reading, scale_m_s2=INT16_SCALE)
-        head = f'{{"motor":"{name}","boot":"{self._boot}","seq":{seq},"ts_s":{ts_s},"fs_hz":{FS_HZ},'
-        tail = ",".join(f'"{key}":{value}' for key, value in scalars.items())
-        return topic, f'{head}{tail},"accel_m_s2":{{"x":{self._json[wave]}}}}}'.encode()
+            return topic, codec.encode_cbor(reading.model_copy(update=said), scale_m_s2=INT16_SCALE)
+        number = machine * _MOMENTS + moment
+        if number not in self._json:
+            self._json[number] = self._rest(reading)
+        return topic, f"{json.dumps(said, separators=(',', ':'))[:-1]},{self._json[number]}".encode()
+
+    @staticmethod
+    def _rest(reading: Reading) -> str:
+        """All of a reading but what it is called, as JSON without the opening brace."""
+        scalars = ",".join(f'"{name}":{getattr(reading, name)}' for name in ("fs_hz", *OPERATING))
+        wave = ",".join(f"{value:.{JSON_DECIMALS}f}" for value in reading.accel_m_s2["x"])
+        return f'{scalars},"accel_m_s2":{{"x":[{wave}]}}}}'
 
 
 class Publisher:
