@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from service import bundle, gate, shadow, swap
+from service import bundle, gate, process, shadow, swap
 from service.candidate import Candidate, Limits
 from service.chronicle import Chronicle, Earlier, Ended, Progress
 from service.errors import BundleError, StoreError
@@ -198,12 +198,13 @@ class Rollout:
             self._wake.wait(_LOOK_S if self._way is None else _TICK_S)
             self._wake.clear()
             try:
-                self._offers.remember()
-                self._turn_back()
-                if self._way is None:
-                    self._look()
-                else:
-                    self._go_on(self._way)
+                with process.patient():
+                    self._offers.remember()
+                    self._turn_back()
+                    if self._way is None:
+                        self._look()
+                    else:
+                        self._go_on(self._way)
             except Exception as error:  # noqa: BLE001 - whatever a candidate brings, the service goes on; it is told
                 _log.error("the rollout failed", exc_info=error)
                 if self._way is not None:

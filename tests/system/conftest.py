@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 PATIENCE_S = 15.0
 
 
-def wait_until(true: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S) -> Any:
+def wait_until(true: Callable[[], Any], what: str, timeout_s: float = PATIENCE_S, pause_s: float = 0.02) -> Any:
     """What ``true`` returns as soon as that is true; fails the test with ``what`` otherwise."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         value = true()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(pause_s)
     return pytest.fail(f"waited {timeout_s:.0f} s in vain: {what}")
 
 
