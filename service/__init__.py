@@ -7,6 +7,7 @@ contract   the leaf shared with the twin and the training: topics, messages, sig
 graph      the only importer of onnxruntime: load, check, run(dict) -> dict
 window     readings -> model rows; duplicates, late readings, implausible scalars, unfit sampling
 evidence   several windows of one machine as one answer
+drivers    what drives an anomaly score, as shares
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
 senses     sensors that send and say nothing: left out, as if they were missing
 drift      whether a signal's level has left the motor's own past, or never resembled the training's machines
@@ -58,14 +59,14 @@ money      what stops cost, from alerts and notes
 live       what pages and programs see
 api        FastAPI: live/ready, motors, alerts, metrics, live stream, Open Inference Protocol, the web page
 console    ``motor``, the edge at the terminal: the API's client
-metrics    every Prometheus metric
+metrics    every Prometheus metric (``tally``: a histogram that is told a batch at once)
 table      what the tables of the settings are made of
 settings   TOML and environment -> typed settings
 report     a motor or the fleet on paper, for the shift book
 reference  every setting as a page, from the types
 errors     errors without transport vocabulary
 runtime    threads and their owner; live and ready
-process    one thread for linear algebra, garbage collection out of the way
+process    one thread for linear algebra, garbage collection out of the way, who has time lets readings pass
 __main__   wires it together; self-test; health check
 ========== =====================================================================================
 

@@ -96,15 +96,15 @@ class Historian:
             self._thread.join(_RETRY_S)
 
     def take(self, healths: Sequence[Health], readings: Sequence[Reading], heard_ts_s: float) -> None:
-        """What came out of a step; costs the worker a look-up per reading."""
-        sources = {(reading.motor, reading.boot, reading.seq): reading for reading in readings}
-        for health in healths:
-            reading = sources[health.motor, health.boot, health.seq]
-            self.windows.put(reading)
-            last = self._last.get(health.motor)
-            if last is not None and last[1] == health.state and abs(health.ts_s - last[0]) < self._settings.interval_s:
+        """What came out of a step, and the reading that each of it answers; costs the worker a look-up per reading."""
+        self.windows.put(*readings)
+        interval_s, known = self._settings.interval_s, self._last
+        for health, reading in zip(healths, readings, strict=True):
+            motor, ts_s, state = health.motor, health.ts_s, health.state
+            last = known.get(motor)
+            if last is not None and last[1] == state and abs(ts_s - last[0]) < interval_s:
                 continue
-            self._last[health.motor] = (health.ts_s, health.state)
+            known[motor] = (ts_s, state)
             self._bounded(self._samples)
             self._samples.append((health, reading, heard_ts_s))
         if len(self._samples) >= _SOON and self.fault is None:

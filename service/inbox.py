@@ -8,6 +8,7 @@ waiting, the oldest reading of all goes. What goes is counted and acknowledged b
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from dataclasses import dataclass
@@ -104,8 +105,13 @@ class Inbox:
             if not self._items and not self._woken:
                 self._arrival.wait(timeout_s)
             self._woken = False
-            keys = [key for key, _ in zip(self._items, range(limit), strict=False)]
-            taken = [self._removed(key) for key in keys]
+            if len(self._items) <= limit:
+                taken = list(self._items.values())
+                self._items.clear()
+                self._by_topic.clear()
+                self._bytes = 0
+            else:
+                taken = [self._removed(key) for key in list(itertools.islice(self._items, limit))]
             if 2 * len(self._items) <= self._max_readings and 2 * self._bytes <= self._max_bytes:
                 self._full_since_s = None
             wanted, self._refused = self._refused and not self._full(), self._refused and self._full()
@@ -141,8 +147,9 @@ class Inbox:
     def _removed(self, key: int) -> Delivery:
         delivery = self._items.pop(key)
         waiting = self._by_topic[delivery.topic]
-        waiting.remove(key)
-        if not waiting:
+        if len(waiting) == 1:
             del self._by_topic[delivery.topic]
+        else:
+            waiting.remove(key)
         self._bytes -= len(delivery.payload)
         return delivery

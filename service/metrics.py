@@ -22,9 +22,10 @@ from service.inbox import ShedReason
 from service.notices.options import FORMATS
 from service.senses import FLAT_SIGNALS
 from service.swap import ENDINGS
+from service.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from service.contract.messages import Health
 
@@ -94,13 +95,13 @@ class Metrics:
             registry=self.registry,
         )
         self.stage = {stage: stages.labels(stage) for stage in STAGES}
-        self.latency = Histogram(
+        self.latency = Tally(
             "motortwin_latency_seconds",
             "From a reading's arrival to the hand-over of its health to the broker link.",
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self.nis = Histogram(
+        self.nis = Tally(
             "motortwin_filter_nis",
             "Normalised innovation squared of the health filter, one a reading.",
             buckets=_NIS,
@@ -203,15 +204,18 @@ class Metrics:
         family = Gauge(name, text, [label], registry=self.registry)
         return {value: family.labels(value) for value in values}
 
-    def answered(self, latency_s: float, health: Health) -> None:
-        """Count what one reading told: how long its answer took, the filter's surprise, sensors that said nothing."""
-        self.latency.observe(latency_s)
-        if health.nis is not None:
-            self.nis.observe(health.nis)
-        for signal in health.missing:
-            self.missing[signal].inc()
-        for signal in health.flat:
-            self.flat[signal].inc()
+    def answered(self, latencies_s: Sequence[float], healths: Sequence[Health]) -> None:
+        """Count what readings told: how long each answer took, the filter's surprise, sensors that said nothing."""
+        if not healths:
+            return
+        self.readings.inc(len(healths))
+        self.latency.observe(latencies_s)
+        self.nis.observe([health.nis for health in healths if health.nis is not None])
+        for health in healths:
+            for signal in health.missing:
+                self.missing[signal].inc()
+            for signal in health.flat:
+                self.flat[signal].inc()
         self._answered_s = time.monotonic()
 
     def on_scrape(

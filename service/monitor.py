@@ -73,6 +73,7 @@ class StepResult:
         state: the fleet after the step.
         changed: ids of motors whose state must be saved, or removed where ``state`` no longer has them.
         health: one message per reading that was taken, in order.
+        taken: the index in the call of the reading that each of them answers.
         alerts: alert messages, in order.
         refusals: readings that changed nothing.
         masked: signal to number of implausible values that were treated as missing.
@@ -84,6 +85,7 @@ class StepResult:
     state: FleetState
     changed: tuple[str, ...] = ()
     health: list[Health] = field(default_factory=list)
+    taken: list[int] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
     masked: dict[str, int] = field(default_factory=dict)
@@ -122,10 +124,12 @@ def step(
     scores = score(admitted.readings, scalars, nameplates, models)
     rounds = Rounds(state, admitted, scalars, nameplates, scores, models, moment, sensed)
     rounds.run()
+    answered = sorted(rounds.health)
     return StepResult(
         state=_fleet(state).changed(rounds.states),
         changed=tuple(rounds.states),
-        health=[rounds.health[at] for at in sorted(rounds.health)],
+        health=[rounds.health[at] for at in answered],
+        taken=[admitted.indices[at] for at in answered],
         alerts=[alert for at in sorted(rounds.alerts) for alert in rounds.alerts[at]],
         refusals=refusals,
         masked=masked,

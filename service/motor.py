@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self, TypeVar, overload
 
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
@@ -43,6 +43,8 @@ _HEAD = struct.Struct("<dqIIdHHBBI")
 _MARK = struct.Struct("<QdQB")  # seq, ts_s, seen, length of the boot id
 _ALERTS = TypeAdapter(tuple[Alert, ...])
 _MAX_STATES = 64
+
+_T = TypeVar("_T")
 
 SEEN_BITS = 64
 """How many sequence numbers back a repeated reading is told from a late one."""
@@ -238,6 +240,17 @@ class FleetState(Mapping[str, MotorState]):
     def __getitem__(self, motor: str) -> MotorState:
         found = self._layer.get(motor)
         return self._base[motor] if found is None else found
+
+    @overload
+    def get(self, motor: str, /) -> MotorState | None: ...
+
+    @overload
+    def get(self, motor: str, /, default: MotorState | _T) -> MotorState | _T: ...
+
+    def get(self, motor: str, /, default: MotorState | _T | None = None) -> MotorState | _T | None:
+        """The mapping's own, without an exception for a motor that is not there."""
+        found = self._layer.get(motor)
+        return self._base.get(motor, default) if found is None else found
 
     def __iter__(self) -> Iterator[str]:
         yield from self._base

@@ -44,6 +44,7 @@ def _joined(first: StepResult, second: StepResult, offset: int) -> StepResult:
         second,
         changed=tuple(dict.fromkeys((*first.changed, *second.changed))),
         health=[*first.health, *second.health],
+        taken=[*first.taken, *(index + offset for index in second.taken)],
         alerts=[*first.alerts, *second.alerts],
         refusals=[*first.refusals, *(Refusal(item.index + offset, item.refused) for item in second.refusals)],
         masked=masked,

@@ -15,6 +15,7 @@ from service import alarm, clock, drift, level
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
 from service.contract.signals import OPERATING
+from service.drivers import drivers
 from service.errors import InferenceError
 from service.health import Filtered, Inputs, advance
 from service.motor import MotorState
@@ -39,8 +40,6 @@ _HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
 _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
 _ABSENT = np.array(None)
 _NOTHING_TOLD = [None] * 7
-_DRIVERS = 3
-_TINY = np.finfo(np.float64).tiny
 _MISSING: dict[int, tuple[str, ...]] = {
     code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
     for code in range(2 ** (len(OPERATING) + 1))
@@ -111,8 +110,7 @@ class Rounds:
         self._severity: list[float] = scores.severity.round(4).tolist()
         self._probability: list[list[float]] = scores.probability.round(4).tolist()
         self._risen: dict[int, float] = {}
-        self._bands = models.manifest.bands
-        self._shares, self._drivers = _drivers(scores.contribution)
+        self._driven_by = drivers(scores.contribution, models.manifest.bands)
         self.states: dict[str, MotorState] = {}
         self.health: dict[int, Health] = {}
         self.alerts: dict[int, list[Alert]] = {}
@@ -141,8 +139,8 @@ class Rounds:
         quiet = np.frombuffer(b"".join([s.quiet for s in states]), dtype=np.uint32).reshape(-1, _CONDITIONS)
         is_open = np.zeros(hits.shape, dtype=np.bool_)
         for row, motor in enumerate(states):
-            for alert in motor.alerts:
-                is_open[row, alarm.COLUMN[alert.condition]] = True
+            if motor.alerts:
+                is_open[row, [alarm.COLUMN[alert.condition] for alert in motor.alerts]] = True
         followed = self._followed(taken, states, (is_open & _IS_FAULT).any(axis=1))
         settling = level.settling(followed[1], [self._admitted.readings[at].ts_s for at in taken])
         verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules, settling)
@@ -192,8 +190,7 @@ class Rounds:
 
     def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:
         size = len(self._terms.x0) // 8
-        max_dt_s = self._models.manifest.health.max_dt_s
-        dt_s = [min(self._passed_s(at, state), max_dt_s) for at, state in zip(taken, states, strict=True)]
+        passed_s = [self._passed_s(at, state) for at, state in zip(taken, states, strict=True)]
         return advance(
             self._models,
             Inputs(
@@ -202,7 +199,7 @@ class Rounds:
                 operating=self._scalars[taken],
                 nameplate=self._nameplates[taken],
                 severity=self._scores.severity[taken],
-                dt_s=np.array(dt_s),
+                dt_s=np.minimum(passed_s, self._models.manifest.health.max_dt_s),
             ),
         )
 
@@ -236,27 +233,31 @@ class Rounds:
         warm = np.asarray(verdict.hits.any(axis=1)).tolist()
         passing = self._values[taken] >= self._terms.rules.open_at
         passed = np.asarray(passing.any(axis=1)).tolist()
+        # A look-up outside the loop is one that no reading pays for.
+        readings, boots, sensed = self._admitted.readings, self._admitted.boots, self._sensed
+        model, now = self._model, self._moment
+        classes, schema_id = self._terms.classes, self._terms.schema_id
+        anomaly, severities, probability = self._anomaly, self._severity, self._probability
         for row, at in enumerate(taken):
-            reading, state = self._admitted.readings[at], states[row]
+            reading, state = readings[at], states[row]
             bare = not reading.accel_m_s2
             x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
-            heard = self._moment
+            heard, motor = now, reading.motor
             if row in filtered.unsound:
                 x, P, ts_s, heard = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
             health, nis, rul_h, rul_low_h, rul_high_h, rul_q25_h, rul_q75_h = told[row]
-            alerts = state.alerts
-            peak_ms, peak_revision = state.peak_ms, state.peak_revision
-            severity = None if bare else self._severity[at]
-            if turned[row] or any(alarm.moved(alert, severity, rul_h) for alert in alerts):
+            alerts, peak_ms, peak_revision = state.alerts, state.peak_ms, state.peak_revision
+            severity = None if bare else severities[at]
+            if turned[row] or (alerts and any(alarm.moved(alert, severity, rul_h) for alert in alerts)):
                 messages, alerts = self._speak(at, row, state, verdict, rul_h)
                 if messages:
                     self.alerts[at] = messages
                     peak_ms = max(peak_ms, *(int(a.opened_ts_s * 1000) for a in messages))
                     peak_revision = max(peak_revision, *(a.revision for a in messages))
-            self.states[reading.motor] = MotorState(
-                self._admitted.boots[at],
-                self._terms.schema_id,
+            self.states[motor] = MotorState(
+                boots[at],
+                schema_id,
                 x,
                 P,
                 ts_s,
@@ -267,18 +268,18 @@ class Rounds:
                 peak_revision,
                 heard,
                 drifts.records[row] if drifts.records else state.drift,
-                self._sensed.still[at],
+                sensed.still[at],
                 risen[row],
             )
-            self.health[at] = Health(
-                motor=reading.motor,
+            self.health[at] = Health.of(
+                motor=motor,
                 ts_s=reading.ts_s,
                 boot=reading.boot,
                 seq=reading.seq,
                 state="alarm" if alerts else "warning" if warm[row] else "ok",
                 diagnosis=self._diagnosis(at, alerts, passing[row]) if alerts or passed[row] else HEALTHY,
-                anomaly=None if bare else self._anomaly[at],
-                probabilities={} if bare else dict(zip(self._terms.classes, self._probability[at], strict=True)),
+                anomaly=None if bare else anomaly[at],
+                probabilities={} if bare else dict(zip(classes, probability[at], strict=True)),
                 severity=severity,
                 health=health,
                 rul_h=rul_h,
@@ -288,18 +289,11 @@ class Rounds:
                 rul_q75_h=rul_q75_h,
                 nis=nis,
                 missing=_MISSING[self._missing[at]],
-                flat=self._sensed.flat[at],
+                flat=sensed.flat[at],
                 drift=drifts.names.get(row, ()),
-                contributions=None if bare else self._contributions(at),
-                model=self._model,
+                contributions=None if bare else self._driven_by[at],
+                model=model,
             )
-
-    def _contributions(self, at: int) -> dict[str, float]:
-        return {
-            self._bands[column]: share
-            for column, share in zip(self._drivers[at], self._shares[at], strict=True)
-            if share > 0.0
-        }
 
     def _unsettled(
         self, at: int, state: MotorState, error: InferenceError | None
@@ -376,15 +370,6 @@ class Rounds:
             else None,
             model=self._model,
         )
-
-
-def _drivers(contribution: NDArray[np.float64]) -> tuple[list[list[float]], list[list[int]]]:
-    """The largest contributions of each reading as shares of their sum, and their columns, largest first."""
-    positive = np.fmax(contribution, 0.0)  # NaN, of a reading without vibration, counts as nothing
-    columns = np.argsort(-positive, axis=1, kind="stable")[:, :_DRIVERS]
-    total = np.maximum(positive.sum(axis=1, keepdims=True), _TINY)
-    highest = positive[np.arange(len(positive))[:, None], columns]
-    return (highest / total).round(3).tolist(), columns.tolist()
 
 
 def _rounds(readings: Sequence[Reading]) -> list[list[int]]:

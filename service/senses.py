@@ -67,19 +67,21 @@ def sift(
     sketch: SketchSpec | None,
 ) -> Sensed:
     """Takes flat signals out of ``admitted.readings`` and ``scalars``, in place; says which."""
-    count = len(admitted.readings)
-    sensed = Sensed(np.full((count, len(AXES)), np.nan), [], [])
+    ln_rms_of = np.full((len(admitted.readings), len(AXES)), math.nan)
+    flats: list[tuple[str, ...]] = []
+    remembered: list[bytes] = []
     lowest = -math.inf if sketch is None else math.log(sketch.silent_m_s2)
     stills: dict[str, bytes] = {}
-    for at, reading in enumerate(admitted.readings):
+    rows = zip(list(admitted.readings), scalars.tolist(), nameplates.tolist(), strict=True)
+    for at, (reading, values, plate) in enumerate(rows):
         flat: list[str] = []
-        stands = scalars[at, _SPEED] < _TURNS_FROM * nameplates[at, _RATED_SPEED]
         for axis, samples in reading.accel_m_s2.items():
             level = ln_rms(samples)
+            stands = values[_SPEED] < _TURNS_FROM * plate[_RATED_SPEED]
             if level == -math.inf or (level < lowest and not stands):
                 flat.append(f"accel_m_s2.{axis}")
             else:
-                sensed.ln_rms[at, AXES.index(axis)] = level
+                ln_rms_of[at, AXES.index(axis)] = level
         if flat:
             heard = {axis: x for axis, x in reading.accel_m_s2.items() if f"accel_m_s2.{axis}" not in flat}
             admitted.readings[at] = reading.model_copy(update={"accel_m_s2": heard})
@@ -88,14 +90,14 @@ def sift(
         if before is None:
             known = state.get(motor)
             before = known.still if known is not None else b""
-        after = _warmed(before, reading.ts_s, scalars[at].tolist(), nameplates[at].tolist(), flat)
-        for name, column, _ in _WARM:
-            if name in flat:
-                scalars[at, column] = math.nan
-        stills[motor] = after
-        sensed.still.append(after)
-        sensed.flat.append(tuple(flat))
-    return sensed
+        stills[motor] = after = _warmed(before, reading.ts_s, values, plate, flat)
+        remembered.append(after)
+        if flat:
+            for name, column, _ in _WARM:
+                if name in flat:
+                    scalars[at, column] = math.nan
+        flats.append(tuple(flat))
+    return Sensed(ln_rms_of, flats, remembered)
 
 
 def _warmed(before: bytes, ts_s: float, scalars: list[float], plate: list[float], flat: list[str]) -> bytes:

@@ -161,19 +161,12 @@ class Windows:
         self._bytes = 0
         self._watched: OrderedDict[str, None] = OrderedDict()
 
-    def put(self, reading: Reading) -> None:
-        """Keep the newest window of a motor."""
-        if not reading.accel_m_s2:
-            return
+    def put(self, *readings: Reading) -> None:
+        """Keep the newest window of each motor."""
         with self._lock:
-            last = self._kept.get(reading.motor)
-            before = None
-            if last is not None and last[0].reading.speed_rpm is not None:
-                before = Speed(last[0].reading.ts_s, last[0].reading.speed_rpm)
-            self._drop(reading.motor)
-            size = sum([samples.nbytes for samples in reading.accel_m_s2.values()])
-            self._kept[reading.motor] = Kept(reading, before), size
-            self._bytes += size
+            for reading in readings:
+                if reading.accel_m_s2:
+                    self._put(reading)
             # a watched motor met at the front goes behind once, so the loop ends after one turn
             for _ in range(len(self._kept)):
                 if self._bytes <= self._max_bytes:
@@ -199,6 +192,20 @@ class Windows:
         with self._lock:
             self._watched.pop(motor, None)
             self._drop(motor)
+
+    def _put(self, reading: Reading) -> None:
+        last = self._kept.pop(reading.motor, None)
+        before = None
+        if last is not None:
+            kept, gone = last
+            self._bytes -= gone
+            if kept.reading.speed_rpm is not None:
+                before = Speed(kept.reading.ts_s, kept.reading.speed_rpm)
+        size = 0
+        for samples in reading.accel_m_s2.values():
+            size += samples.nbytes
+        self._kept[reading.motor] = Kept(reading, before), size
+        self._bytes += size
 
     def _drop(self, motor: str) -> None:
         gone = self._kept.pop(motor, None)

@@ -183,13 +183,14 @@ class Worker:
         metrics.doubted.inc(result.doubted)
         metrics.resets.inc(len(result.resets))
         self._note_failures(result, [poison.error for poison in poisons])
+        answered = [readings[index] for index in result.taken]
         with self._link.burst():
-            self._publish(result.health, readings, origins, now_ts_s)
+            self._publish(result.health, [origins[index] for index in result.taken], now_ts_s)
         metrics.stage["publish"].observe(clock() - stepped)
         self.memory.take(result, changes)
         self._count_alerts(result.alerts)
         self._live.update([(health, now_ts_s) for health in result.health], result.alerts)
-        self._historian.take(result.health, readings, now_ts_s)
+        self._historian.take(result.health, answered, now_ts_s)
 
     def _take_up(self, models: Models) -> None:
         """Another bundle runs from now on; where it is the old one that comes back, its filters' states do too."""
@@ -280,28 +281,22 @@ class Worker:
                 _log.error("no reading of a batch could be judged", exc_info=errors[0])
             self.inference_fault = f"readings cannot be judged: {errors[0]}"
 
-    def _publish(
-        self, healths: Sequence[Health], readings: Sequence[Reading], origins: Sequence[Delivery], now_ts_s: float
-    ) -> None:
-        arrived = {
-            (reading.motor, reading.boot, reading.seq): origin
-            for reading, origin in zip(readings, origins, strict=True)
-        }
-        memory, now_s = self.memory, time.monotonic()
-        for health in healths:
+    def _publish(self, healths: Sequence[Health], origins: Sequence[Delivery], now_ts_s: float) -> None:
+        memory, presence, clock, now_s = self.memory, self._presence, time.perf_counter, time.monotonic()
+        latencies_s: list[float] = []
+        for health, origin in zip(healths, origins, strict=True):
             motor = health.motor
-            payload = codec.encode_json(health)
+            payload = codec.encode_health(health)
             memory.healths[motor] = payload
             if not self._voice.health(motor, payload):
                 self._unsaid.add(motor)
             memory.heard_ts_s[motor] = now_ts_s
-            origin = arrived[motor, health.boot, health.seq]
-            self._metrics.answered(time.perf_counter() - origin.received_s, health)
-            if not self._presence.expects(motor):
+            latencies_s.append(clock() - origin.received_s)
+            if not presence.expects(motor):
                 self._introduce(monitor.generic_profile(motor))
-            if not origin.retain and self._presence.heard(motor, now_s):
+            if not origin.retain and presence.heard(motor, now_s):
                 self._announce(motor, "online")
-        self._metrics.readings.inc(len(healths))
+        self._metrics.answered(latencies_s, healths)
 
     def _announce(self, motor: str, state: Literal["online", "silent"]) -> None:
         self._voice.availability(motor, state)

@@ -40,12 +40,13 @@ class Client(paho.Client):
 
     Attributes:
         on_delivery: called by the owner thread with topic, payload, the fixed header's first byte and the message id
-            (0 at QoS 0) of each message at QoS 0 or 1. It must return at once.
+            (0 at QoS 0) of each message at QoS 0 or 1. It must return at once, and True where more are wanted now.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.on_delivery: Callable[[bytes, bytes, int, int], None] | None = None
+        self.on_delivery: Callable[[bytes, bytes, int, int], bool] | None = None
+        self._wanted = True
         self._read = bytearray()
         self._at = 0
         self._unsent = bytearray()
@@ -67,7 +68,11 @@ class Client(paho.Client):
             return False
         name = topic.encode()
         packet = bytearray((_PUBLISH | retain,))
-        self._pack_remaining_length(packet, 2 + len(name) + self._properties + len(payload))
+        length = 2 + len(name) + self._properties + len(payload)
+        while length >= 0x80:
+            packet.append(length & 0x7F | 0x80)
+            length >>= 7
+        packet.append(length)
         packet += len(name).to_bytes(2, "big")
         packet += name
         if self._properties:
@@ -84,6 +89,19 @@ class Client(paho.Client):
     def want_write(self) -> bool:
         """Whether anything waits to be written."""
         return bool(self._unsent) or super().want_write()
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read what has come, at most so many packets, and none after a message beyond which no more are wanted."""
+        self._wanted = True
+        for _ in range(max_packets):
+            if self._sock is None:
+                return MQTTErrorCode.MQTT_ERR_NO_CONN
+            code = self._packet_read()
+            if code > 0:
+                return self._loop_rc_handle(code)
+            if code == MQTTErrorCode.MQTT_ERR_AGAIN or not self._wanted:
+                break
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _create_socket(self) -> Any:
         # a new connection: what the last one left half read or half written is void
@@ -103,7 +121,7 @@ class Client(paho.Client):
             command = self._read[self._at]
             self._at = end
             if command & _TYPE == _PUBLISH and command & _QOS <= _QOS_1 and self.on_delivery is not None:
-                self.on_delivery(*self._message(command, start, end))
+                self._wanted = self.on_delivery(*self._message(command, start, end))
                 return MQTTErrorCode.MQTT_ERR_SUCCESS
         except _MalformedError:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL

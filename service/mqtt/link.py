@@ -46,6 +46,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _HANDSHAKE_TIMEOUT_S = 10.0
 _RETRY_FIRST_S = 0.5
 _READ_BURST = 64
+"""Packets, before what waits to be written has its turn."""
 _IDLE_S = 0.5
 _MAX_INFLIGHT = 100
 _USUAL_WINDOW = 20
@@ -78,7 +79,6 @@ class Link(threading.Thread):
         self._answered = False
         self._up = False
         self._subscribed = False
-        self._received = 0
         self._stopping = threading.Event()
         self._bursting = False
         self._client = self._new_client()
@@ -263,20 +263,12 @@ class Link(threading.Thread):
                 with contextlib.suppress(BlockingIOError):
                     self._wake_receive.recv(4096)
             elif events & selectors.EVENT_READ:
-                self._read(client)
+                client.loop_read(_READ_BURST)
         if pending:
-            self._read(client)
+            client.loop_read(_READ_BURST)
         if client.want_write():
             client.loop_write()
         client.loop_misc()
-
-    def _read(self, client: Client) -> None:
-        """Read packets for as long as messages keep coming, at most a burst, so that writing is not starved."""
-        for _ in range(_READ_BURST):
-            before = self._received
-            client.loop_read()
-            if self._received == before or not self._wants_more():
-                return
 
     def _wants_more(self) -> bool:
         return self._listener is None or self._listener.room()
@@ -374,16 +366,18 @@ class Link(threading.Thread):
         if self._listener is not None:
             self._listener.connected(self._kept)
 
-    def _on_delivery(self, name: bytes, payload: bytes, head: int, mid: int) -> None:
-        self._received += 1
+    def _on_delivery(self, name: bytes, payload: bytes, head: int, mid: int) -> bool:
+        listener = self._listener
+        if listener is None:
+            return True
         try:
             topic = name.decode()
         except UnicodeDecodeError:
             topic = "?"
         token = Token(self._session, mid) if mid else None
-        if self._listener is not None:
-            retain, dup = bool(head & _RETAIN), bool(head & _DUP)
-            self._listener.delivered(Delivery(topic, payload, len(payload), retain, dup, time.perf_counter(), token))
+        retain, dup = bool(head & _RETAIN), bool(head & _DUP)
+        listener.delivered(Delivery(topic, payload, len(payload), retain, dup, time.perf_counter(), token))
+        return listener.room()
 
     def _on_publish(self, _client: paho.Client, _data: Any, mid: int, reason: ReasonCode, _properties: Any) -> None:
         if self._listener is not None:

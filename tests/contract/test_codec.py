@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from service.contract import codec
 from service.contract.examples import EXAMPLES
-from service.contract.messages import MAX_PAYLOAD_BYTES, MAX_SAMPLES, Birth, Reading
+from service.contract.messages import MAX_PAYLOAD_BYTES, MAX_SAMPLES, Birth, Health, Reading
 
 BODY: dict[str, Any] = {"motor": "pump-7", "boot": "b1", "seq": 1, "ts_s": 1_767_225_600.0}
 BIRTH: dict[str, Any] = {
@@ -264,3 +264,8 @@ def test_a_birth_that_is_far_too_long_is_refused_unread() -> None:
     with pytest.raises(codec.Refused) as caught:
         codec.decode_birth(b"{" + b" " * codec.MAX_BIRTH_BYTES)
     assert caught.value.reason == "oversized"
+
+
+@pytest.mark.parametrize("health", EXAMPLES[Health].values(), ids=EXAMPLES[Health])
+def test_health_is_encoded_by_the_short_way_to_the_same_bytes(health: Health) -> None:
+    assert codec.encode_health(health) == codec.encode_json(health)

@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.contract import codec
 from service.contract.faults import CONDITIONS, TAUGHT
 from service.contract.messages import Alert, Health, Reading
 from service.monitor import MotorState, open_alerts
@@ -39,6 +40,26 @@ readings_of_a_fleet = st.lists(
     ),
     max_size=40,
 )
+
+
+@given(readings_of_a_fleet)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_health_that_nobody_checked_would_pass_the_check_and_is_encoded_like_any_message(
+    bundle: Bundle,
+    profile: Callable[..., Profile],
+    reading: Callable[..., Reading],
+    new_edge: Callable[..., Any],
+    fields: Sequence[dict[str, Any]],
+) -> None:
+    readings = [reading(**dict(f)) for f in fields]
+    result = new_edge(bundle, {f"m{k}": profile(f"m{k}") for k in range(3)}).take(*readings)
+    for health, index in zip(result.health, result.taken, strict=True):
+        source = readings[index]
+        assert (health.motor, health.boot, health.seq) == (source.motor, source.boot, source.seq)
+        assert list(vars(health)) == list(Health.model_fields)
+        checked = Health.model_validate(vars(health))
+        assert checked == health
+        assert codec.encode_health(health) == codec.encode_json(checked)
 
 
 def plain(result_health: Iterable[Health]) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from service.drivers import MOST, drivers
 from service.monitor import FleetState, Policy, step
-from service.rounds import _drivers
 from tests.service.core.conftest import make_profile, make_reading
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ def test_a_reading_without_vibration_has_no_contributions(bundle: Bundle) -> Non
 
 @pytest.mark.parametrize("bands", [0, 1, 2, 7])
 def test_any_number_of_bands_will_do(bands: int) -> None:
-    shares, columns = _drivers(np.arange(2.0 * bands).reshape(2, bands))
-    assert len(shares) == len(columns) == 2
-    assert len(shares[0]) == min(3, bands)
-    assert sum(shares[1]) <= 1.002
+    names = [f"band_{number}" for number in range(bands)]
+    first, second = drivers(1.0 + np.arange(2.0 * bands).reshape(2, bands), names)
+    assert len(first) == min(MOST, bands)
+    assert list(second) == names[::-1][:MOST]
+    assert sum(second.values()) <= 1.002

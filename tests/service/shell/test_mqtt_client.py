@@ -30,7 +30,7 @@ class Peer:
         self.client = Client(
             CallbackAPIVersion.VERSION2, client_id="edge", protocol=version, manual_ack=True, reconnect_on_failure=False
         )
-        self.client.on_delivery = lambda *message: self.got.append(message)
+        self.client.on_delivery = self._take
         self.client.on_socket_register_write = lambda *_: None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.client.connect("127.0.0.1", self._listener.getsockname()[1])
@@ -39,6 +39,10 @@ class Peer:
         self.sock.recv(4096)
         self.say(b"\x20\x03\x00\x00\x00" if version == paho.MQTTv5 else b"\x20\x02\x00\x00")
         self.read(0.2)
+
+    def _take(self, *message: Any) -> bool:
+        self.got.append(message)
+        return True
 
     def say(self, data: bytes) -> None:
         """Send bytes and let the client read until nothing waits."""
@@ -190,3 +194,21 @@ def test_a_new_connection_knows_nothing_of_bytes_of_the_last(peer: Callable[[Any
     near.say(b"\x20\x03\x00\x00\x00" + published(paho.MQTTv5, "m/2", b"y", qos=1, mid=5))
     near.read(0.5)
     assert near.got == [(b"m/2", b"y", 0x32, 5)]
+
+
+def test_reading_stops_after_so_many_packets_and_where_no_more_is_wanted(peer: Callable[[Any], Peer]) -> None:
+    at = peer(paho.MQTTv5)
+    at.sock.sendall(b"".join(published(paho.MQTTv5, f"t/{k}", b"x", qos=0) for k in range(10)))
+    select.select([at.client.socket()], [], [], 5.0)
+    enough = {3, 6}
+
+    def take(*message: Any) -> bool:
+        at.got.append(message)
+        return len(at.got) not in enough
+
+    at.client.on_delivery = take
+    counts = []
+    while at.client.waiting() or not counts:
+        at.client.loop_read(2 if len(counts) > 1 else 100)
+        counts.append(len(at.got))
+    assert counts == [3, 6, 8, 10]

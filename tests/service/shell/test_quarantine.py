@@ -33,6 +33,7 @@ def test_readings_that_make_the_step_raise_stand_alone_and_the_others_count(
     assert [item.index for item in found] == poisoned
     healthy = [index for index in range(7) if index not in poisoned]
     assert [health.seq for health in result.health] == healthy
+    assert result.taken == healthy
     alone = monitor.step(
         monitor.FleetState(),
         [readings[index] for index in healthy],
