@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROOT = Path(__file__).resolve().parent.parent
 _KILL_S = 5.0
+_NICE = 10  # the running models come first; much lower, and on a busy machine its graphs would look slow
 
 
 class Lost(BundleError):  # noqa: N818 - named after what happened
@@ -90,6 +91,8 @@ class Candidate:
                     stderr=subprocess.DEVNULL,
                     pass_fds=(theirs.fileno(),),
                 )
+                # from its first moment: it is busy long before it could step back by itself
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
             except OSError as error:
                 self._channel.close()
                 raise Lost(

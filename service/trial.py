@@ -5,15 +5,14 @@ one row alone, and as a full batch, and says how long a full batch takes. Then i
 parent leaves. Whatever a graph does here, crash, run for ever, take all memory, costs this process and no other.
 
 Limits, set before ONNX Runtime is loaded: address space, CPU seconds of each request, no files written, no core dump,
-few open files, no new privileges, the first to go when memory runs out, killed with the parent's thread. Each message
-is a length (8 bytes, little-endian) and that many bytes of CBOR.
+few open files, no new privileges, the first to go when memory runs out, killed with the parent's thread; the parent has
+given it a low priority. Each message is a length (8 bytes, little-endian) and that many bytes of CBOR.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import os
 import resource
 import signal
 import socket
@@ -153,7 +152,6 @@ def _confine(memory_mib: int, cpu_s: int) -> None:
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    os.nice(10)  # the running models come first
     _allow(cpu_s)
 
 
