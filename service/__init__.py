@@ -11,6 +11,7 @@ drivers    what drives an anomaly score, as shares
 monitor    the sans-I/O core: (state, readings) -> (state', messages)
 senses     sensors that send and say nothing: left out, as if they were missing
 drift      whether a signal's level has left the motor's own past, or never resembled the training's machines
+innovation whether a temperature leaves what the health filter expects of it
 terms      what a manifest says to every step alike
 alarm      thresholds, hysteresis, latching; pure arrays
 bundle     verify a bundle and prove it on this machine before anyone trusts it

@@ -305,10 +305,11 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
     }
     odd: _Tensors = {"anomaly": (f4, each), "contribution": (f4, ("batch", len(manifest.bands)))}
     named: _Tensors = {"probability": (f4, ("batch", len(manifest.classes))), "severity": (f4, each)}
-    # older bundles do not tell the quartiles
-    quartiles: _Tensors = {
-        name: (f8, each) for name in ("rul_q25_h", "rul_q75_h") if name in manifest.graphs["health"].outputs
-    }
+    # older bundles do not tell these
+    told = manifest.graphs["health"].outputs
+    later: _Tensors = {name: (f8, each) for name in ("rul_q25_h", "rul_q75_h") if name in told}
+    if "normalised" in told or manifest.innovation is not None:
+        later["normalised"] = (f8, ("batch", measured))
     promised: dict[GraphName, tuple[_Tensors, _Tensors]] = {
         "anomaly": (rows, odd),
         "classifier": (rows, named),
@@ -325,7 +326,7 @@ def _promised(manifest: Manifest) -> dict[GraphName, tuple[_Tensors, _Tensors]]:
                 "cov_next": (f8, ("batch", states, states)),
                 "innovation": (f8, ("batch", measured)),
                 **dict.fromkeys(("health", "rul_h", "rul_low_h", "rul_high_h", "nis"), (f8, each)),
-                **quartiles,
+                **later,
             },
         ),
     }

@@ -41,6 +41,7 @@ class Filtered(NamedTuple):
         P: ``(m, S, S)`` float64.
         told: ``(m, 7)`` float64 as ``_TOLD``: health in 0..1, nis (NaN: none), lives in hours (inf: no end in sight, or
             nothing that this bundle tells).
+        normalised: innovations over their deviations, ``(m, M)``, NaN where unmeasured or not told.
         failed: rows on which the graph failed, with the error; their numbers are NaN.
         unsound: rows whose numbers mean nothing, the failed ones among them.
     """
@@ -48,13 +49,14 @@ class Filtered(NamedTuple):
     x: NDArray[np.float64]
     P: NDArray[np.float64]
     told: NDArray[np.float64]
+    normalised: NDArray[np.float64]
     failed: dict[int, InferenceError]
     unsound: frozenset[int]
 
 
 def advance(models: Models, inputs: Inputs) -> Filtered:
     """One filter step. A motor on which the graph fails does not take the others along."""
-    x, P, told, failed = _run(models, inputs)
+    x, P, told, normalised, failed = _run(models, inputs)
     finite = np.isfinite(x).all(axis=1) & np.isfinite(P).all(axis=(1, 2))
     index = told[:, 0]
     lives = told[:, _LIVES]
@@ -64,13 +66,16 @@ def advance(models: Models, inputs: Inputs) -> Filtered:
     np.clip(index, 0.0, 1.0, out=index)
     np.maximum(told[:, 1:], 0.0, out=told[:, 1:])
     unsound = frozenset(np.flatnonzero(~sound).tolist())
-    return Filtered(x, P, told, failed, unsound)
+    return Filtered(x, P, told, normalised, failed, unsound)
 
 
 def _run(
     models: Models, inputs: Inputs
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], dict[int, InferenceError]]:
+) -> tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], dict[int, InferenceError]
+]:
     count = len(inputs.dt_s)
+    unknown = np.full((count, len(models.manifest.health.innovation_names)), np.nan)
     try:
         out = models.run("health", inputs._asdict())
     except InferenceError as error:
@@ -79,16 +84,18 @@ def _run(
                 np.full_like(inputs.state, np.nan),
                 np.full_like(inputs.cov, np.nan),
                 np.full((1, len(_TOLD)), np.nan),
+                unknown,
                 {0: error},
             )
         middle = count // 2
         left = _run(models, _part(inputs, slice(None, middle)))
         right = _run(models, _part(inputs, slice(middle, None)))
-        x, P, told = (np.concatenate((a, b)) for a, b in zip(left[:3], right[:3], strict=True))
-        return x, P, told, left[3] | {middle + row: error for row, error in right[3].items()}
+        x, P, told, normalised = (np.concatenate((a, b)) for a, b in zip(left[:4], right[:4], strict=True))
+        return x, P, told, normalised, left[4] | {middle + row: error for row, error in right[4].items()}
     untold = np.full(count, np.inf)
     told = np.stack([out.get(name, untold) for name in _TOLD], axis=1, dtype=np.float64)
-    return out["state_next"].astype(np.float64, copy=False), out["cov_next"].astype(np.float64, copy=False), told, {}
+    x, P = out["state_next"].astype(np.float64, copy=False), out["cov_next"].astype(np.float64, copy=False)
+    return x, P, told, out.get("normalised", unknown).astype(np.float64, copy=False), {}
 
 
 def _part(inputs: Inputs, rows: slice) -> Inputs:

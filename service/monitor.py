@@ -149,7 +149,9 @@ def relearn(state: Mapping[str, MotorState], motor: str) -> StepResult:
     known = state.get(motor)
     if known is None:
         return StepResult(state=_fleet(state))
-    return StepResult(state=_fleet(state).changed({motor: known._replace(drift=b"", level=b"")}), changed=(motor,))
+    return StepResult(
+        state=_fleet(state).changed({motor: known._replace(drift=b"", level=b"", innovation=b"")}), changed=(motor,)
+    )
 
 
 def retire(state: Mapping[str, MotorState], motor: str, now_ts_s: float, reason: str) -> StepResult:

@@ -4,8 +4,8 @@
 batch of motors is one ``b"".join`` and saving one is a copy. Only ``service.monitor`` looks inside it.
 
 Stored form, little-endian: magic ``MTWN``, format number, CRC-32 of the rest, then counts, filter, alarm arrays, boots,
-the open alerts as JSON, and what is known of drift, of sensors that stand still and of the level at the start. A format
-number that is not ours or one of the two before is refused, never guessed at.
+the open alerts as JSON, and what is known of drift, of sensors that stand still, of the level at the start and of
+innovations. A format number that is not ours or one of the three before is refused, never guessed at.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MAGIC = b"MTWN"
-_FORMAT = 4
-_TAILS = {2: struct.Struct("<"), 3: struct.Struct("<HH"), _FORMAT: struct.Struct("<HHH")}
-"""By format, the lengths of drift, still and level: formats before this one are read too, so that an upgrade forgets
-nothing; 2 knew nothing of drift, 3 nothing of the level."""
+_FORMAT = 5
+_TAILS = {2: struct.Struct("<"), 3: struct.Struct("<HH"), 4: struct.Struct("<HHH"), _FORMAT: struct.Struct("<HHHH")}
+"""By format, the lengths of drift, still, level and innovation: formats before this one are read too, so that an
+upgrade forgets nothing; 2 knew nothing of drift, 3 nothing of the level, 4 nothing of innovations."""
 _PREFIX = struct.Struct("<4sHI")
 # filter_ts_s, peak_ms, peak_revision, heard.run, heard.s, then lengths: schema, states, conditions, boots, alerts
 _HEAD = struct.Struct("<dqIIdHHBBI")
@@ -123,6 +123,7 @@ class MotorState(NamedTuple):
         drift: ``service.drift``'s record, empty without a sketch.
         still: what ``service.senses`` remembers.
         level: ``service.level``'s record, empty without a sketch.
+        innovation: ``service.innovation``'s record, empty where the bundle says nothing of it.
     """
 
     boots: tuple[BootMark, ...]
@@ -139,6 +140,7 @@ class MotorState(NamedTuple):
     drift: bytes = b""
     still: bytes = b""
     level: bytes = b""
+    innovation: bytes = b""
 
     def to_bytes(self) -> bytes:
         """This state as bytes that ``from_bytes`` reads back, equal."""
@@ -166,10 +168,11 @@ class MotorState(NamedTuple):
             self.quiet,
             marks,
             alerts,
-            _TAILS[_FORMAT].pack(len(self.drift), len(self.still), len(self.level)),
+            _TAILS[_FORMAT].pack(len(self.drift), len(self.still), len(self.level), len(self.innovation)),
             self.drift,
             self.still,
             self.level,
+            self.innovation,
         ))  # fmt: skip
         return _PREFIX.pack(_MAGIC, _FORMAT, zlib.crc32(body)) + body
 
@@ -207,7 +210,7 @@ class MotorState(NamedTuple):
         encoded = cursor.take(n_alerts)
         alerts = _ALERTS.validate_json(encoded) if encoded else ()
         tail = _TAILS[form]
-        drift, still, level, *_ = (*map(cursor.take, tail.unpack(cursor.take(tail.size))), b"", b"", b"")
+        tails = (*map(cursor.take, tail.unpack(cursor.take(tail.size))), b"", b"", b"", b"")
         if cursor.left():
             raise _corrupt("bytes left over")
         if math.isinf(filter_ts_s) or not math.isfinite(heard_s) or not np.isfinite(np.frombuffer(x + P)).all():
@@ -217,9 +220,7 @@ class MotorState(NamedTuple):
         ):
             raise _corrupt("alerts contradict each other")
         heard = Moment(run, heard_s)
-        return cls(
-            boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, heard, drift, still, level
-        )
+        return cls(boots, schema_id, x, P, filter_ts_s, hits, quiet, alerts, peak_ms, peak_revision, heard, *tails[:4])
 
 
 class FleetState(Mapping[str, MotorState]):

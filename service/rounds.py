@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service import alarm, clock, drift, level
+from service import alarm, clock, drift, innovation, level
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
 from service.contract.signals import OPERATING
@@ -21,9 +21,10 @@ from service.health import Filtered, Inputs, advance
 from service.motor import MotorState
 from service.steady import elapsed_s
 from service.terms import terms_of
+from service.window import turns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -97,6 +98,7 @@ class Rounds:
         self._moment = moment
         self._sensed = sensed
         self._rules_of_drift = drift.rules_of(models)
+        self._rules_of_innovation = innovation.rules_of(models)
         terms = self._terms = terms_of(models.manifest)
         bare = np.array([not reading.accel_m_s2 for reading in admitted.readings])
         absent = np.concatenate((np.isnan(scalars), bare[:, None]), axis=1)
@@ -120,7 +122,7 @@ class Rounds:
 
     def run(self) -> None:
         """Takes all readings, round by round."""
-        for members in _rounds(self._admitted.readings):
+        for members in turns(self._admitted.readings):
             self._round(members)
 
     def _round(self, members: list[int]) -> None:
@@ -141,18 +143,27 @@ class Rounds:
         for row, motor in enumerate(states):
             if motor.alerts:
                 is_open[row, [alarm.COLUMN[alert.condition] for alert in motor.alerts]] = True
-        followed = self._followed(taken, states, (is_open & _IS_FAULT).any(axis=1))
+        followed = self._followed(taken, states, filtered, (is_open & _IS_FAULT).any(axis=1))
         settling = level.settling(followed[1], [self._admitted.readings[at].ts_s for at in taken])
         verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules, settling)
         self._conclude(taken, states, filtered, verdict, *followed)
 
     def _followed(
-        self, taken: list[int], states: list[MotorState], faulty: NDArray[np.bool_]
-    ) -> tuple[drift.Advanced, list[bytes]]:
-        """Each motor beside its own past; a level that rose is evidence of an anomaly. Drift, and levels' records."""
-        if self._rules_of_drift is None:
-            return drift.NOTHING, [state.level for state in states]
+        self, taken: list[int], states: list[MotorState], filtered: Filtered, faulty: NDArray[np.bool_]
+    ) -> tuple[drift.Advanced, list[bytes], list[bytes]]:
+        """Each motor beside its own past; a level that rose is evidence of an anomaly.
+
+        Drift, with signals that have left what the filter expects of them, and levels' and innovations' records.
+        """
         times = [self._admitted.readings[at].ts_s for at in taken]
+        left: dict[int, tuple[str, ...]] = {}
+        innovations = [state.innovation for state in states]
+        if self._rules_of_innovation is not None:
+            innovations, left = self._rules_of_innovation.advance(
+                innovations, filtered.normalised, np.array(times), faulty
+            )
+        if self._rules_of_drift is None:
+            return drift.NOTHING._replace(names=left), [state.level for state in states], innovations
         drifts = self._rules_of_drift.advance(
             [state.drift for state in states],
             self._sensed.ln_rms[taken],
@@ -166,7 +177,8 @@ class Rounds:
             if found is not None and found > self._anomaly[at]:
                 self._values[at, alarm.COLUMN[ANOMALY]] = self._risen[at] = found
                 self._anomaly[at] = round(found, 4)
-        return drifts, records
+        names = {row: (*dict.fromkeys(drifts.names.get(row, ()) + left.get(row, ())),) for row in drifts.names | left}
+        return drifts._replace(names=names), records, innovations
 
     def _withhold(self, at: int, error: InferenceError) -> None:
         self.failures.append(Failure(self._admitted.indices[at], error))
@@ -184,7 +196,11 @@ class Rounds:
         if known.schema_id != self._terms.schema_id or len(known.x) != len(self._terms.x0):
             self.resets.append(motor)
             return known._replace(
-                schema_id=self._terms.schema_id, x=self._terms.x0, P=self._terms.P0, filter_ts_s=math.nan
+                schema_id=self._terms.schema_id,
+                x=self._terms.x0,
+                P=self._terms.P0,
+                filter_ts_s=math.nan,
+                innovation=b"",
             )
         return known
 
@@ -224,6 +240,7 @@ class Rounds:
         verdict: alarm.Verdict,
         drifts: drift.Advanced,
         risen: list[bytes],
+        innovations: list[bytes],
     ) -> None:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
@@ -246,6 +263,7 @@ class Rounds:
             if row in filtered.unsound:
                 x, P, ts_s, heard = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
+                innovations[row] = b"" if math.isnan(ts_s) else state.innovation
             health, nis, rul_h, rul_low_h, rul_high_h, rul_q25_h, rul_q75_h = told[row]
             alerts, peak_ms, peak_revision = state.alerts, state.peak_ms, state.peak_revision
             severity = None if bare else severities[at]
@@ -270,6 +288,7 @@ class Rounds:
                 drifts.records[row] if drifts.records else state.drift,
                 sensed.still[at],
                 risen[row],
+                innovations[row],
             )
             self.health[at] = Health.of(
                 motor=motor,
@@ -370,16 +389,3 @@ class Rounds:
             else None,
             model=self._model,
         )
-
-
-def _rounds(readings: Sequence[Reading]) -> list[list[int]]:
-    """Positions in rounds: the k-th reading of every motor is in the k-th round."""
-    turns: dict[str, int] = {}
-    rounds: list[list[int]] = []
-    for at, reading in enumerate(readings):
-        turn = turns.get(reading.motor, 0)
-        turns[reading.motor] = turn + 1
-        if turn == len(rounds):
-            rounds.append([])
-        rounds[turn].append(at)
-    return rounds

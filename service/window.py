@@ -228,3 +228,16 @@ def _repeated(reading: Reading, last: BootMark) -> Refused:
         f"{reading.seq} comes after {last.seq} of boot {last.boot}",
         "send readings in order, and change boot at every start of the sensor",
     )
+
+
+def turns(readings: Sequence[Reading]) -> list[list[int]]:
+    """Positions in rounds: the k-th reading of every motor is in the k-th round."""
+    turns: dict[str, int] = {}
+    rounds: list[list[int]] = []
+    for at, reading in enumerate(readings):
+        turn = turns.get(reading.motor, 0)
+        turns[reading.motor] = turn + 1
+        if turn == len(rounds):
+            rounds.append([])
+        rounds[turn].append(at)
+    return rounds

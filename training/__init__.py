@@ -10,7 +10,13 @@ anomaly      autoencoder on healthy machines, calibrated score, contribution by 
 classifier   probability and severity of every fault, by family of faults; calibration
 merged       both of them as one graph, for the edge
 heat         what heat a load should make: shared by features and filter
-health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life
+health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life; of it
+tuning         all its numbers
+rows           stacks of named rows and the linear maps between them, so that the graph has few nodes
+drive          what it is told, held in range
+thermal        the two-node network over any time, and its derivative
+moments        mean and covariance: prediction, measurements
+passage        remaining life as a first passage
 disturbance  what other people's machines have in their signal and the twin's have not
 data         windows of the twin, made rougher than the twin makes them, split by motor
 shards       chunks of training data on disk: kept as they are made, believed by their digest

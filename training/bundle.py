@@ -92,6 +92,7 @@ OUTPUTS: dict[GraphName, dict[str, TensorSpec]] = {
         "rul_q25_h": _SCALAR,
         "rul_q75_h": _SCALAR,
         "innovation": TensorSpec(dtype="float64", shape=(_BATCH, len(tuning.INNOVATION_NAMES))),
+        "normalised": TensorSpec(dtype="float64", shape=(_BATCH, len(tuning.INNOVATION_NAMES))),
         "nis": _SCALAR,
     },
 }
@@ -236,6 +237,7 @@ def write(
         bands=tuple(group.name for group in COLUMNS),
         alarms=dict(alarms),
         health=health_spec(),
+        innovation=tuning.INNOVATION,
         golden=GoldenSpec(file=GOLDEN_FILE, sha256=_sha256(graphs.contents[GOLDEN_FILE]), rtol=1e-3, atol=1e-3),
         seed=seed,
         training=dict(training),

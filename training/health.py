@@ -87,20 +87,23 @@ class Health(Stacks):
 
         Returns:
             ``state_next (B, 5)``, ``cov_next (B, 5, 5)``, ``health (B,)``, ``rul_h``, ``rul_low_h``, ``rul_high_h``,
-            ``rul_q25_h``, ``rul_q75_h`` ``(B,)``, ``innovation (B, 3)`` with NaN where unmeasured, ``nis (B,)``, all
-            float64.
+            ``rul_q25_h``, ``rul_q75_h`` ``(B,)``, ``innovation (B, 3)`` with NaN where unmeasured, the same over its
+            deviation as ``normalised``, ``nis (B,)``, all float64.
         """
         told = self.drive(operating, nameplate, severity, dt_s)
         temperatures, cooling, prior = self._sound(state, cov).split([2, 1, len(PRIOR)])
         network, new = self.thermal(temperatures, cooling, told.inputs, told.dt_s)
-        moments, nu, squares = self.moments(
+        moments, nu, normalised = self.moments(
             prior, network, told.inputs.variance * new, told.dt_s, told.measured, told.weight
         )
         x, P = self._bounded(moments)
         _, cooling, d, g = x.split([2, 1, 1, 1])
         _, of_damage = P.split([6, 3])
         full = torch.matmul(P.t(), self.square).reshape(-1, len(STATES), len(STATES))
-        return x.t(), full, *self.passage(cooling, d, g, of_damage), (nu + told.missing).t(), squares.sum(dim=0)
+        nis = (told.weight * normalised * normalised).sum(dim=0)
+        unseen = told.missing
+        told_of_life = self.passage(cooling, d, g, of_damage)
+        return x.t(), full, *told_of_life, (nu + unseen).t(), (normalised + unseen).t(), nis
 
     def _sound(self, state: Tensor, cov: Tensor) -> Tensor:
         """The given moments where they can be some, else those of a new motor; ``_THERMAL`` and ``PRIOR`` of them.

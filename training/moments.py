@@ -181,7 +181,8 @@ class Moments(Stacks):
 
         Returns:
             ``MOMENTS`` and then for every entry the variances of its row and its column over the largest that is
-            allowed, ``(32, B)``; innovations ``(3, B)`` and their normalised squares ``(3, B)``, 0 where unmeasured.
+            allowed, ``(32, B)``; innovations, and these over their deviations, both ``(3, B)`` and without meaning
+            where nothing was measured.
         """
         temperatures, left, right = self.mapped("factors", network).split(self._cuts)
         products = self.mapped("first", left * prior) * right
@@ -200,7 +201,7 @@ class Moments(Stacks):
         gains = self.pick("weight", torch.cat([gain_w, gain_h, gain_d]))
         learnt = self.pick("left", stack) * self.pick("right", stack) * gains
         moments = torch.addmm(part["moments"], self.get_buffer("learnt"), learnt)
-        return moments, nu, weight * nu * nu / torch.cat([part["S_w"], S_h, S_d])
+        return moments, nu, nu / torch.sqrt(torch.cat([part["S_w"], S_h, S_d]))
 
     def _severity(self, part: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Innovation and its variance of a severity, as a measurement of the log damage ``d``, each ``(1, B)``.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from service.contract.manifest import InnovationSpec
 from training import heat
 
 STATE_NAMES = ("winding_c", "housing_c", "ln_cooling", "ln_damage", "growth_per_h")
@@ -83,3 +84,13 @@ NAMEPLATE_RANGES: dict[str, Range] = {
 }
 EFFORT_MAX = 3.0
 """More than this of the rated load or current is a broken sensor."""
+
+INNOVATION = InnovationSpec(
+    block_s=3600.0,
+    settling_blocks=24,
+    learning_blocks=168,
+    reference=0.5,
+    limits={"winding_c": 14.0, "housing_c": 24.0},
+    false_alarm_h=10.0 * 8766.0,
+)
+"""When a temperature has left what the filter expects of it; ``training.evaluate.innovation`` has set the limits."""

@@ -16,7 +16,8 @@ Graph inputs (batch ``B``, one row per axis and window; names are message fields
 ``health``      state (B, S), cov (B, S, S) float64; operating, nameplate float32; severity, dt_s (B,) float64,
                 severity NaN without vibration
                 -> state_next, cov_next, health (B,), rul_h, rul_low_h, rul_high_h (B,) float64 (inf: no end in sight),
-                at will rul_q25_h, rul_q75_h (B,), innovation (B, M) (NaN where unmeasured), nis (B,)
+                at will rul_q25_h, rul_q75_h (B,), innovation (B, M) (NaN where unmeasured), at will that over its
+                deviation as normalised (B, M), nis (B,)
 ``vibration``   may come with them: what ``anomaly`` and ``classifier`` answer, from one spectrum instead of two. The
                 edge runs it in their place once it has reproduced their golden vectors.
 """
@@ -109,6 +110,19 @@ class HealthSpec(_Part):
         return self
 
 
+class InnovationSpec(_Part):
+    """When a temperature has left what the filter expects of it, see ``service.innovation``."""
+
+    block_s: Annotated[Positive, Field(description="innovations are averaged over so long")]
+    settling_blocks: Annotated[
+        int, Field(ge=0, le=10_000, description="left out at the start, while the filter settles")
+    ]
+    learning_blocks: Annotated[int, Field(ge=8, le=10_000)]
+    reference: Annotated[Positive, Field(description="of the CUSUM, in the motor's own deviations")]
+    limits: Annotated[dict[str, Positive], Field(description="of the CUSUM, by signal")]
+    false_alarm_h: Annotated[Positive, Field(description="mean time to a false finding of one signal of one motor")]
+
+
 class GoldenSpec(_Part):
     """Vectors that the graphs must reproduce on this machine: arrays ``<graph>.<input>`` and ``<graph>.<output>``."""
 
@@ -142,6 +156,9 @@ class Manifest(_Part):
     training: Annotated[dict[str, str], Field(description="how it was made, for the model card")] = {}
     metrics: Annotated[dict[str, float], Field(description="held-out; ``.lo`` and ``.hi`` are its 95 % interval")] = {}
     card: Annotated[CardSpec | None, Field(description="absent in bundles of earlier versions")] = None
+    innovation: Annotated[
+        InnovationSpec | None, Field(description="without it the filter's innovations are not followed")
+    ] = None
     sketch: Annotated[SketchSpec | None, Field(description="of the training's inputs; without it drift is unknown")] = (
         None
     )
@@ -155,6 +172,8 @@ class Manifest(_Part):
             raise ValueError(f"alarms must name exactly {sorted(wanted)}")
         if not wanted <= set(CONDITIONS):
             raise ValueError("unknown condition")
+        if self.innovation is not None and not set(self.innovation.limits) <= set(self.health.innovation_names):
+            raise ValueError("innovation.limits must name innovations of the filter")
         if self.window.min_samples > self.window.samples:
             raise ValueError("window.min_samples exceeds window.samples")
         return self

@@ -207,7 +207,11 @@ class Health(Message):
     missing: Annotated[tuple[str, ...], Field(description="signals that were absent, implausible or flat")] = ()
     flat: Annotated[tuple[str, ...], Field(description="signals that stand still and were left out")] = ()
     drift: Annotated[
-        tuple[str, ...], Field(description="signals whose level has left the motor's own baseline, for hours by now")
+        tuple[str, ...],
+        Field(
+            description="signals that have left the motor's own past, for hours by now: their level, or what the "
+            "health filter expects of a temperature"
+        ),
     ] = ()
     contributions: Annotated[
         dict[str, Fraction] | None, Field(description="what drives the anomaly score: the three largest shares of it")

@@ -39,6 +39,7 @@ class Step(NamedTuple):
     q25_h: np.ndarray
     q75_h: np.ndarray
     innovation: np.ndarray
+    normalised: np.ndarray
     nis: np.ndarray
 
 

@@ -23,6 +23,7 @@ from training.evaluate.fleet import healthy
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from simulator.scenario import Scenario
     from training.evaluate.figure import Options
 
 SEED = 7_400_000
@@ -64,7 +65,7 @@ def evaluate(options: Options) -> Section:
         raise ValueError("the bundle holds no sketch; python -m training sketch gives it one")
     seeds = range(1 if options.tiny else options.seeds)
     motors, days = (5, 4.0) if options.tiny else (MOTORS, DAYS)
-    fleets = [recorded(SEED + seed, motors, days) for seed in seeds]
+    fleets = [recorded(healthy(SEED + seed, motors, days)) for seed in seeds]
     learning_h = rules.learning_h
     still = [judge(fleet, rules) for fleet in fleets]
     false = sum(int(np.isfinite(one.hour).sum()) for one in still)
@@ -114,9 +115,9 @@ def evaluate(options: Options) -> Section:
     )
 
 
-def recorded(seed: int, motors: int, days: float) -> Recorded:
-    """A healthy fleet's readings."""
-    fleet = Fleet(healthy(seed, motors, days))
+def recorded(scenario: Scenario) -> Recorded:
+    """A fleet's readings."""
+    fleet = Fleet(scenario)
     profiles = [monitor.profile_of(birth) for birth in fleet.births(interval_s=3600.0, clock="simulated")]
     row_of = {profile.motor: row for row, profile in enumerate(profiles)}
     moments = []

@@ -36,6 +36,7 @@ SECTIONS: dict[str, str] = {
     "timing": "timing",
     "rootcause": "rootcause",
     "drift": "drift",
+    "innovation": "innovation",
 }
 """Name of each section to its module, in the order of the page."""
 
@@ -51,6 +52,7 @@ LONGEST_FIRST = (
     "calibration",
     "ekf",
     "drift",
+    "innovation",
     "rootcause",
 )
 """Sections that may run beside each other; the rest runs alone, behind them."""

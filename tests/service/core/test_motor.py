@@ -151,19 +151,22 @@ def test_a_state_from_before_the_newest_fault_was_known_is_taken_up() -> None:
 
 def test_a_later_format_is_refused_not_guessed_at() -> None:
     raw = bytearray(plain().to_bytes())
-    raw[4] = 5
-    with pytest.raises(CorruptState, match="format 5 is not 4"):
+    raw[4] = 6
+    with pytest.raises(CorruptState, match="format 6 is not 5"):
         MotorState.from_bytes(bytes(raw))
 
 
-@pytest.mark.parametrize(("form", "kept"), [(2, {}), (3, {"drift": b"dr", "still": b"st"})])
+@pytest.mark.parametrize(
+    ("form", "kept"),
+    [(2, {}), (3, {"drift": b"dr", "still": b"st"}), (4, {"drift": b"dr", "still": b"st", "level": b"lev"})],
+)
 def test_a_state_of_an_earlier_format_is_taken_up_and_nothing_it_knew_is_lost(
     form: int, kept: dict[str, bytes]
 ) -> None:
     newest = plain()._replace(**kept).to_bytes()
     tail = len(b"".join(kept.values()))
-    lengths = struct.pack("<HH", *map(len, kept.values())) if kept else b""
-    body = newest[10 : len(newest) - tail - 6] + lengths + b"".join(kept.values())
+    lengths = struct.pack(f"<{len(kept)}H", *map(len, kept.values()))
+    body = newest[10 : len(newest) - tail - 8] + lengths + b"".join(kept.values())
     older = struct.pack("<4sHI", b"MTWN", form, zlib.crc32(body)) + body
     assert MotorState.from_bytes(older)._replace(filter_ts_s=0.0) == plain()._replace(filter_ts_s=0.0, **kept)
 

@@ -13,6 +13,7 @@ from service import bundle, drift
 from service.contract.manifest import Manifest
 from training.__main__ import MODELS, main
 from training.evaluate.drift import Recorded, judge, recorded
+from training.evaluate.fleet import healthy
 from training.sketch import sketch
 
 pytestmark = pytest.mark.training
@@ -29,7 +30,7 @@ def rules() -> drift.Rules:
 
 @pytest.fixture(scope="module")
 def fleet() -> Recorded:
-    return recorded(7_300_000, MOTORS, DAYS)
+    return recorded(healthy(7_300_000, MOTORS, DAYS))
 
 
 def test_changing_loads_and_ambients_are_no_drift(rules: drift.Rules, fleet: Recorded) -> None:
