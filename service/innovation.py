@@ -11,7 +11,7 @@ and every later block's residual ``r``, in the motor's own deviations, goes into
 
 Reference ``k`` and limits stand in the manifest; the limits are those that healthy fleets of the twin, with all the
 autocorrelation of their innovations, reach once in ``false_alarm_h``. Learning starts anew with another filter, when a
-motor is repaired, and when its filter starts afresh. Blocks with a named fault are left out. 64 bytes a motor.
+motor is repaired, and when its filter starts afresh. Blocks with a named fault are left out. 68 bytes a motor.
 """
 
 from __future__ import annotations
