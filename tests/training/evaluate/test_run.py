@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from service import bundle
+from training import tuning
 from training.__main__ import MODELS, main
 from training.corpora.nab import STEP_S, Temperature
 from training.corpora.skab import Run
@@ -63,7 +64,9 @@ def test_the_oracle_and_the_graph_agree_on_a_motor_of_which_little_is_known(opti
     rng = np.random.default_rng(0)
     spec = options.bundle.manifest.health
     count = 16
-    state = np.tile(np.array(spec.initial_state), (count, 1)) + 0.1 * rng.standard_normal((count, 5))
+    start = np.array(spec.initial_state)
+    # within the bounds, as the filter leaves every state: beyond them the graph starts a motor afresh
+    state = np.clip(start + 0.1 * rng.standard_normal((count, 5)), tuning.LOWER, tuning.UPPER)
     cov = np.tile(np.array(spec.initial_cov), (count, 1, 1))
     operating = rng.uniform(0.2, 60.0, (count, 6)).astype(np.float32)
     operating[rng.random(operating.shape) < 0.4] = np.nan
@@ -78,6 +81,10 @@ def test_the_oracle_and_the_graph_agree_on_a_motor_of_which_little_is_known(opti
     np.testing.assert_allclose(theirs["cov_next"], ours.cov, rtol=1e-6, atol=1e-9)
     for name in ("health", "rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h", "nis"):
         np.testing.assert_allclose(theirs[name], getattr(ours, name), rtol=1e-5, atol=1e-7)
+    feeds["state"] = np.array(tuning.UPPER) + 1.0 + 0.0 * state
+    fresh = Oracle().step(np.tile(start, (count, 1)), cov, operating, plate, severity, dt_s)
+    beyond = options.bundle.run("health", feeds)
+    np.testing.assert_allclose(beyond["state_next"], fresh.state, rtol=1e-7, atol=1e-9)
 
 
 def test_a_filter_that_is_told_a_wrong_nameplate_leaves_the_band(options: Options) -> None:
