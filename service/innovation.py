@@ -17,9 +17,11 @@ motor is repaired, and when its filter starts afresh. Blocks with a named fault 
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
+
+from service.contract.manifest import Temperature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +31,7 @@ if TYPE_CHECKING:
     from service.contract.manifest import InnovationSpec
     from service.score import Models
 
-SIGNALS = ("winding_c", "housing_c")
-"""Whose innovations are followed. A severity that leaves its path is a fault, which has an alarm of its own."""
+SIGNALS: tuple[Temperature, ...] = get_args(Temperature)
 _COUNT = len(SIGNALS)
 _RECORD = np.dtype([
     ("filter", "<u4"),  # whose innovations these are
@@ -102,7 +103,7 @@ class Rules:
         np.add(table["sum"], z, out=table["sum"], where=known, casting="same_kind")
         off = np.maximum(table["up"], table["down"]) > self._limits
         raw = table.tobytes()
-        names = {
+        names: dict[int, tuple[str, ...]] = {
             row: tuple(signal for signal, out in zip(SIGNALS, off[row].tolist(), strict=True) if out)
             for row in np.flatnonzero(off.any(axis=1)).tolist()
         }

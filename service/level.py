@@ -65,7 +65,7 @@ def advance(record: bytes, y: Sequence[float], turning: float, ts_s: float, *, f
     speeds, speed = rest[2 * AXIS_COUNT :]
     if not any(counts):
         since = ts_s
-    early = ts_s < since + SPAN_S
+    early = _early(ts_s, since)
     alike = speeds > 0 and abs(turning - speed / speeds) <= SPEED_SLACK
     risen, taught = None, False
     for axis, value in enumerate(y):
@@ -107,9 +107,14 @@ def settling(records: Sequence[bytes], ts_s: Sequence[float]) -> NDArray[np.bool
         ts_s: the readings' times.
     """
     return np.array([
-        len(record) == _RECORD.size and at_s < _SINCE.unpack_from(record)[0] + SPAN_S
+        len(record) == _RECORD.size and _early(at_s, *_SINCE.unpack_from(record))
         for record, at_s in zip(records, ts_s, strict=True)
     ])  # fmt: skip
+
+
+def _early(ts_s: float, since: float) -> bool:
+    """A sensor's clock that was set back does not make a motor young."""
+    return 0.0 <= ts_s - since < SPAN_S
 
 
 def said(level: float) -> str:

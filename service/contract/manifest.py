@@ -110,6 +110,10 @@ class HealthSpec(_Part):
         return self
 
 
+Temperature = Literal["winding_c", "housing_c"]
+"""Whose innovations are followed. A severity that leaves its path is a fault, which has an alarm of its own."""
+
+
 class InnovationSpec(_Part):
     """When a temperature has left what the filter expects of it, see ``service.innovation``."""
 
@@ -119,7 +123,7 @@ class InnovationSpec(_Part):
     ]
     learning_blocks: Annotated[int, Field(ge=8, le=10_000)]
     reference: Annotated[Positive, Field(description="of the CUSUM, in the motor's own deviations")]
-    limits: Annotated[dict[str, Positive], Field(description="of the CUSUM, by signal")]
+    limits: Annotated[dict[Temperature, Positive], Field(min_length=2, description="of the CUSUM, for both")]
     false_alarm_h: Annotated[Positive, Field(description="mean time to a false finding of one signal of one motor")]
 
 

@@ -206,7 +206,7 @@ def limits(models: Models, spec: InnovationSpec, fleets: int) -> dict[str, float
     made = [scalars(healthy(CALIBRATION + number, MOTORS, DAYS)) for number in range(fleets)]
     runs = [(filtered(fleet, models), fleet) for fleet in made]
     names = models.manifest.health.innovation_names
-    chosen = {}
+    chosen: dict[str, float] = {}
     for column, signal in enumerate(innovation.SIGNALS):
         heard_h = sum(int(np.isfinite(of.normalised[:, :, column]).sum()) for of, _ in runs)
         low, high = 2.0, 66.0

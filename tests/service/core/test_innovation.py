@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from service.contract.manifest import InnovationSpec
 from service.innovation import BYTES, Rules
@@ -25,6 +26,12 @@ def innovations(hours: int, seed: int = 0) -> np.ndarray:
     """A motor with offsets of its own: one row an hour."""
     rng = np.random.default_rng(seed)
     return rng.standard_normal((hours, 3)) * np.array([0.5, 0.3, 1.0]) + np.array([-0.6, 0.7, 0.0])
+
+
+@pytest.mark.parametrize("limits", [{"winding_c": 14.0}, {"winding_c": 14.0, "ln_severity": 9.0}, {}])
+def test_a_bundle_has_to_give_the_limit_of_both_temperatures(limits: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match="limits"):
+        InnovationSpec.model_validate(SPEC.model_dump() | {"limits": limits})
 
 
 def found(z: np.ndarray, rules: Rules, faulty: np.ndarray | None = None, per_hour: int = 1) -> list[tuple[str, ...]]:

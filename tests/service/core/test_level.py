@@ -149,3 +149,4 @@ def test_a_motor_settles_for_ten_minutes_after_its_start_and_anew_after_a_repair
     times = (1000.0, 1000.0 + level.SPAN_S - 1.0, 1000.0 + level.SPAN_S)
     assert level.settling([new] * 3, times).tolist() == [True, True, False]
     assert level.settling([unheard, b""], (1000.0, 1000.0)).tolist() == [False, False]
+    assert level.settling([new], (-1e9,)).tolist() == [False], "a clock that was set back holds no alert"
