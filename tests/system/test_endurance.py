@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 
 MOTORS = 200
+BURST = 5
+"""Readings of every motor at once before anything is judged: the largest batch that a step takes, and its memory."""
 
 
 class Sample(NamedTuple):
@@ -99,26 +101,31 @@ def listening(tmp_path: Path, broker: Broker) -> Iterator[Edge]:
 
 
 @pytest.mark.parametrize(
-    ("warm_s", "run_s", "every_s"), [(10.0, 20.0, 1.0), pytest.param(2400.0, 3600.0, 10.0, marks=pytest.mark.soak)]
+    ("warm_s", "run_s", "every_s"), [(10.0, 20.0, 1.0), pytest.param(900.0, 3600.0, 10.0, marks=pytest.mark.soak)]
 )
 def test_two_hundred_motors_cost_the_same_memory_files_and_threads_all_the_time(
     listening: Edge, broker: Broker, warm_s: float, run_s: float, every_s: float
 ) -> None:
     """Memory is judged in the hour only: seconds cannot tell a leak from a heap that finds its size.
 
-    It finds it slowly: an hour after ten minutes' warm-up had a slope that ended in its 34th minute.
+    It finds it by bursts: a batch larger than all before leaves its mark in every heap, whenever the machine is busy
+    elsewhere for a moment. So the largest comes first.
     """
     publisher, readings = Publisher("127.0.0.1", broker.port), Readings("cbor", boot="b1")
     publisher.publish_all(births(MOTORS), retain=True)
     edge = listening.start()
     assert edge.process is not None
     samples: list[Sample] = []
+    for seq in range(BURST):
+        for motor in range(MOTORS):
+            publisher.publish(*readings.payload(motor, seq))
+    sent = BURST * MOTORS
+    wait_until(lambda: edge.metric("motortwin_readings_total") == sent, "the burst answered", timeout_s=30.0)
     began = time.monotonic()
-    sent = 0
     for second in range(int(warm_s + run_s)):
         for motor in range(MOTORS):
             time.sleep(max(0.0, began + second + motor / MOTORS - time.monotonic()))
-            publisher.publish(*readings.payload(motor, second))
+            publisher.publish(*readings.payload(motor, BURST + second))
             sent += 1
         if second >= warm_s and (second - warm_s) % every_s < 1.0:
             samples.append(sampled(edge.process.pid))
