@@ -12,13 +12,16 @@ comb, and how many bins lie between the two.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.spectrum import NARROW, TINY, WIDE, SquaredEnvelope
+from training.spectrum import BINS, LENGTHS, NARROW, PART, TINY, WIDE, SquaredEnvelope
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 class Band(NamedTuple):
@@ -64,11 +67,14 @@ COMBS: dict[str, tuple[Line, ...]] = {
     "shaft": (Line(shaft=1), Line(shaft=2), Line(shaft=3)),
 }
 """Lines that move together under slip: their mean at the best common slip is one feature of each band."""
+COMB_LINES: tuple[Line, ...] = tuple(line for comb in COMBS.values() for line in comb)
 
 NEAR: tuple[str, ...] = ("bpfo", "bpfi", "ball")
 """Combs beside which the nearest whole multiples of shaft speed are looked up."""
 _HARMONICS = 3
-_FAR_BINS = 6.0
+APART_BINS, FAR_BINS = 2.0, 6.0
+"""Bins count twice in ``apart``, up to this."""
+_PEAK_BINS = 4
 
 SLIP = (-0.019, 0.012)
 """Rolling elements slip, mostly backwards, and makers' geometries differ: where a bearing line is looked for."""
@@ -90,136 +96,171 @@ NAMES: tuple[str, ...] = (
     *(f"impulse_{band}" for band in BAND_NAMES),
     *(f"apart_{comb}" for comb in NEAR),
 )
-"""Names of the columns that ``Envelopes`` gives."""
+"""Names of the features that the envelopes give."""
+COLUMNS: tuple[str, ...] = (
+    *(f"comb_{comb}_{band}" for band in BAND_NAMES for comb in COMBS),
+    *(f"near_{comb}_{band}" for band in BAND_NAMES for comb in NEAR),
+    *(f"peak_{band}" for band in BAND_NAMES),
+    *(f"apart_{comb}" for comb in NEAR),
+)
+"""Names in the order of ``Signature.columns``."""
+PARTS: tuple[str, ...] = tuple(f"impulse_{band.name}" for band in BANDS for _ in range(band.width // PART))
+"""Names in the order of ``Signature.impulse``: both halves of a wide band have its."""
 
-FLOOR = 1e-7
-
-
-def log10(value: Tensor, floor: float = FLOOR) -> Tensor:
-    """Logarithm to base 10 of what is not negative, from a floor on."""
-    return torch.log10(value + floor)
+_SLIPS, _CLOSE = len(COMB_LINES) * _STEPS, len(NEAR) * _HARMONICS
 
 
 class Background(nn.Module):
-    """Smooth course of a spectrum: straight lines through the means of neighbouring blocks, ``(B, K)`` in and out."""
+    """Smooth course of spectra: straight lines through the means of neighbouring blocks.
 
-    ramp: Tensor
+    Args:
+        block: bins in a block.
+        lengths: bins of the spectra that lie side by side, multiples of the block.
+    """
 
-    def __init__(self, block: int) -> None:
+    neighbours: Tensor
+    line: Tensor
+
+    def __init__(self, block: int, *lengths: int) -> None:
         super().__init__()
-        ramp = (np.arange(block, dtype=np.float32) + 0.5) / block
-        self.register_buffer("ramp", torch.from_numpy(ramp)[None, None])
+        near: list[NDArray[np.int64]] = []
+        for length in lengths:
+            first, count = sum(map(len, near)), length // block
+            near.append(first + np.clip(np.add.outer(np.arange(count), (-1, 0, 1)), 0, count - 1))
+        self.register_buffer("neighbours", torch.from_numpy(np.concatenate(near).ravel()))
+        # From halfway to the block before to halfway to the one behind.
+        ramp = (np.arange(block) + 0.5) / block
+        line = 0.5 * np.stack([1.0 - ramp, np.ones(block), ramp])
+        self.register_buffer("line", torch.from_numpy(line.astype(np.float32)))
 
-    def forward(self, spectrum: Tensor) -> Tensor:
-        """Background of ``spectrum``, whose length is a multiple of the block."""
-        block = self.ramp.shape[2]
-        count = spectrum.shape[1] // block
-        mean = spectrum.reshape(-1, count, block).mean(dim=2, keepdim=True)
-        middle = 0.5 * (mean[:, 1:] + mean[:, :-1])
-        start = torch.cat([mean[:, :1], middle], dim=1)
-        stop = torch.cat([middle, mean[:, -1:]], dim=1)
-        return (start + (stop - start) * self.ramp).reshape(-1, count * block)
+    def blocks(self, spectra: Tensor) -> Tensor:
+        """Spectra ``(B, K)`` as ``(B, K / block, block)``."""
+        return spectra.reshape(-1, len(self.neighbours) // 3, self.line.shape[1])
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """Background of the spectra, both as ``blocks`` gives them."""
+        mean = torch.index_select(blocks.mean(dim=2), 1, self.neighbours)
+        return torch.matmul(mean.reshape(-1, blocks.shape[1], 3), self.line)
 
 
-def look_up(table: Tensor, position: Tensor) -> Tensor:
-    """Linear interpolation of ``table`` ``(B, K)`` at bins ``position`` ``(B, L)``; 0 beyond the ends."""
-    last = table.shape[1] - 2
-    inside = torch.clamp(position, 0.0, float(last))
-    low = torch.floor(inside)
-    part = inside - low
-    at = low.to(torch.int64)
-    value = torch.gather(table, 1, at) * (1.0 - part) + torch.gather(table, 1, at + 1) * part
-    return torch.where(position <= float(last), value, torch.zeros_like(value))
+class LookUp(nn.Module):
+    """Linear interpolation of tables at bins; 0 beyond a table's end.
+
+    Args:
+        sizes: columns of the tables, which lie side by side.
+    """
+
+    last: Tensor
+    corners: Tensor
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+        starts = np.cumsum([0, *sizes])
+        self.beyond, self.count = int(starts[-1]), len(sizes)
+        corners = np.stack([starts[:-1], starts[:-1] + 1])[:, :, None]
+        self.register_buffer("corners", torch.from_numpy(corners.astype(np.float32)))
+        self.register_buffer("last", torch.tensor([[float(size - 2)] for size in sizes]))
+
+    def forward(self, tables: Tensor, position: Tensor) -> Tensor:
+        """Values ``(B, tables, L)`` of tables ``(B, sum(sizes))`` at bins ``position`` ``(B, L)``."""
+        inside = torch.clamp(position, 0.0, float(self.beyond)).reshape(-1, 1, 1, position.shape[1])
+        low = torch.floor(inside)
+        part = inside - low
+        # Behind the tables lies a zero.
+        at = torch.where(inside <= self.last, low + self.corners, float(self.beyond)).to(torch.int64)
+        zeroed = nn.functional.pad(tables, (0, 1))
+        found = torch.gather(zeroed, 1, at.reshape(-1, 2 * self.count * position.shape[1]))
+        found = found.reshape(-1, 2, self.count, position.shape[1])
+        return (found * torch.cat([1.0 - part, part], dim=1)).sum(dim=1)
+
+
+class Signature(NamedTuple):
+    """What the envelopes tell; logarithms are natural, and nothing is masked.
+
+    Attributes:
+        columns: ``NAMES`` but the impulses, in the order of ``COLUMNS``, ``(B, n)``.
+        impulse: kurtosis ratio of ``PARTS``, ``(B, n)``.
+    """
+
+    columns: Tensor
+    impulse: Tensor
 
 
 class Envelopes(nn.Module):
-    """One-sided spectrum in, ``NAMES`` out."""
+    """One-sided spectrum in, ``Signature`` out."""
 
-    line_table: Tensor
-    line_search: Tensor
+    line_weight: Tensor
+    line_bias: Tensor
     membership: Tensor
-    on_shaft: Tensor
-    near_table: Tensor
+    near_weight: Tensor
+    near_columns: Tensor
     harmonics: Tensor
+    top: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.wide = SquaredEnvelope(32, WIDE // 32)
-        self.narrow = SquaredEnvelope(16, NARROW // 16)
-        self.background = Background(BACKGROUND)
-        self.colour = Background(WHITENING)
+        self.demodulate = SquaredEnvelope([band.first for band in BANDS])
+        self.background = Background(BACKGROUND, *LENGTHS)
+        self.colour = Background(WHITENING, BINS)
+        self.look_up = LookUp(*LENGTHS)
 
         def constant(name: str, value: object) -> None:
             self.register_buffer(name, torch.from_numpy(np.asarray(value, dtype=np.float32)))
 
-        lines = [line for comb in COMBS.values() for line in comb]
-        member = [[float(line in comb) / len(comb) for line in lines] for comb in COMBS.values()]
-        constant("line_table", np.array(lines).T)
-        constant("line_search", 1.0 + np.linspace(*SLIP, _STEPS)[None, None])
-        constant("membership", member)
-        constant("on_shaft", [[[float(comb == "shaft")] for comb in COMBS]])
-        constant("near_table", np.array([COMBS[comb][0] for comb in NEAR]).T)
-        constant("harmonics", np.arange(1.0, _HARMONICS + 1.0)[None, None])
+        search = np.array(COMB_LINES)[:, None] * (1.0 + np.linspace(*SLIP, _STEPS))[None, :, None]
+        constant("line_weight", search.reshape(_SLIPS, -1)[:, :-1])
+        constant("line_bias", search.reshape(_SLIPS, -1)[:, -1])
+        constant("membership", [[float(line in comb) / len(comb) for line in COMB_LINES] for comb in COMBS.values()])
+        constant("near_weight", [COMBS[comb][0][:-1] for comb in NEAR])
+        self.register_buffer("near_columns", torch.arange(len(NEAR)).repeat_interleave(_HARMONICS))
+        constant("harmonics", np.tile(np.arange(1.0, _HARMONICS + 1.0), len(NEAR)))
+        # Peaks are looked for from the fifth bin on, in fours; narrow bands have half as many as wide ones.
+        ends = np.cumsum(LENGTHS) // _PEAK_BINS
+        most = max(LENGTHS) // _PEAK_BINS
+        tops = [
+            np.minimum(end - length // _PEAK_BINS + np.arange(1, most), end - 1)
+            for end, length in zip(ends, LENGTHS, strict=True)
+        ]
+        self.register_buffer("top", torch.from_numpy(np.concatenate(tops)))
 
     def forward(
         self,
-        re: Tensor,
-        im: Tensor,
+        spectrum: Tensor,
+        power: Tensor,
         log_power: Tensor,
+        taper: Tensor,
         count: Tensor,
         orders: Tensor,
         shaft_bins: Tensor,
-        has_order: Tensor,
-        has_bearing: Tensor,
-    ) -> list[Tensor]:
-        """Columns of ``NAMES``, ``(B, n)`` each.
+    ) -> Signature:
+        """What the envelopes tell.
 
         Args:
-            re: real part of the spectrum, ``(B, BINS)``.
-            im: imaginary part.
-            log_power: ``log10`` of its power.
+            spectrum: real and imaginary part, ``(B, 2, BINS)``.
+            power: of the spectrum, ``(B, 1, BINS)``.
+            log_power: its natural logarithm from a floor on, ``(B, 1, BINS)``.
+            taper: ``Tapered.envelope``.
             count: valid samples, ``(B, 1)``.
-            orders: FTF, BSF, BPFO, BPFI and 1 in multiples of shaft speed, ``(B, 5)``, any number where unknown.
+            orders: FTF, BSF, BPFO and BPFI in multiples of shaft speed, ``(B, 4)``, any number where unknown.
             shaft_bins: shaft frequency in bins, ``(B, 1)``.
-            has_order: 1 where the shaft speed is known, ``(B, 1)``.
-            has_bearing: 1 where the bearing is known too, ``(B, 1)``.
         """
-        # What a bin has above its surroundings counts less and less: power / (surroundings + power / limit).
-        surroundings = torch.exp(self.colour(log_power) * 2.302585) * _EULER_GAIN
-        gain = torch.rsqrt(torch.clamp(surroundings + (re * re + im * im) / _LIMIT, TINY))
-        white_re, white_im = re * gain, im * gain
+        # What a bin has above its surroundings counts less and less: power / (surroundings + power / limit), here in
+        # units of the geometric mean, so that the envelope's least is too.
+        surroundings = torch.exp(self.colour(self.colour.blocks(log_power))).reshape(-1, 1, BINS)
+        white = spectrum / torch.sqrt(surroundings + power * (1.0 / (_LIMIT * _EULER_GAIN)))
+        envelope, impulse = self.demodulate(white, taper, count, TINY * _EULER_GAIN)
+        blocks = self.background.blocks(torch.log(envelope + 1e-3))
+        ratio = (blocks - self.background(blocks)).reshape(-1, sum(LENGTHS))
 
-        lines = torch.matmul(orders, self.line_table) * shaft_bins
-        search = (lines.unsqueeze(2) * self.line_search).reshape(lines.shape[0], -1)
-        order = torch.matmul(orders, self.near_table)
+        order = nn.functional.linear(orders, self.near_weight)
         whole = torch.round(order)
-        near = (whole * shaft_bins).unsqueeze(2) * self.harmonics
-        position = torch.cat([search, near.reshape(lines.shape[0], -1)], dim=1)
-
-        combs, shafts, peaks, impulses = [], [], [], []
-        for width, demodulate in ((WIDE, self.wide), (NARROW, self.narrow)):
-            firsts = [band.first for band in BANDS if band.width == width]
-            cut_re = torch.cat([white_re[:, first : first + width] for first in firsts])
-            cut_im = torch.cat([white_im[:, first : first + width] for first in firsts])
-            power, impulse = demodulate(cut_re, cut_im, count.repeat(len(firsts), 1))
-            log_ses = log10(power, 1e-3)
-            ratio = log_ses - self.background(log_ses)
-            found = look_up(ratio, position.repeat(len(firsts), 1))
-            split = search.shape[1]
-            at_slip = found[:, :split].reshape(-1, lines.shape[1], _STEPS)
-            combs.append(torch.matmul(self.membership, at_slip).amax(dim=2).reshape(len(firsts), -1, len(COMBS)))
-            shafts.append(found[:, split:].reshape(len(firsts), -1, len(NEAR), _HARMONICS).mean(dim=3))
-            peaks.append(ratio[:, 4:].amax(dim=1).reshape(len(firsts), -1))
-            impulses.append(log10(impulse).reshape(len(firsts), -1))
-        # (bands, B, n) to (B, n bands), bands fastest, as in NAMES.
-        known = self.on_shaft * has_order.unsqueeze(2) + (1.0 - self.on_shaft) * has_bearing.unsqueeze(2)
-        comb = torch.cat(combs).permute(1, 2, 0) * known
-        beside = torch.cat(shafts).permute(1, 2, 0) * has_bearing.unsqueeze(2)
-        apart = torch.clamp((order - whole).abs() * shaft_bins * 2.0, 0.0, _FAR_BINS) * has_bearing
-        return [
-            comb.reshape(-1, len(COMBS) * len(BANDS)),
-            beside.reshape(-1, len(NEAR) * len(BANDS)),
-            torch.cat(peaks).transpose(0, 1),
-            torch.cat(impulses).transpose(0, 1),
-            apart,
-        ]
+        near = torch.index_select(whole, 1, self.near_columns) * self.harmonics
+        lines = nn.functional.linear(orders, self.line_weight, self.line_bias)
+        found = self.look_up(ratio, torch.cat([lines, near], dim=1) * shaft_bins)
+        at_slip, beside = found.split([_SLIPS, _CLOSE], dim=2)
+        at_slip = at_slip.reshape(-1, len(BANDS), len(COMB_LINES), _STEPS)
+        comb = torch.matmul(self.membership, at_slip).amax(dim=3).reshape(-1, len(COMBS) * len(BANDS))
+        beside = beside.reshape(-1, len(NEAR) * len(BANDS), _HARMONICS).mean(dim=2)
+        peaks = ratio.reshape(-1, sum(LENGTHS) // _PEAK_BINS, _PEAK_BINS).amax(dim=2)
+        peak = torch.index_select(peaks, 1, self.top).reshape(-1, len(BANDS), len(self.top) // len(BANDS)).amax(dim=2)
+        return Signature(torch.cat([comb, beside, peak, (order - whole).abs() * shaft_bins], dim=1), impulse)
