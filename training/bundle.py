@@ -26,6 +26,7 @@ from training import atomic, card, health, tuning
 from training.anomaly import COLUMNS, Anomaly
 from training.classifier import CLASSES, Classifier
 from training.export import IR_VERSION, OPSET, export
+from training.fused import Fused
 from training.merged import Vibration
 from training.spectrum import SAMPLES
 
@@ -44,7 +45,7 @@ MIN_SAMPLES = SAMPLES // 2
 FS_HZ = (10_000.0, 26_000.0)
 GOLDEN_FILE = "golden.npz"
 NAME = "motortwin"
-VERSION = 5
+VERSION = 6
 """Of the bundles made here: what a window is looked at by and what the networks are."""
 LIMIT_BYTES = 2_000_000
 """A bundle travels over thin lines and stands in the repository."""
@@ -170,10 +171,16 @@ def exported(models: Models, sample: Windows, *, seed: int) -> Graphs:
         MERGED: window_feeds(sample),
         "health": health_feeds(sample),
     }
-    modules: dict[GraphName, nn.Module] = {
+    fused = Classifier(models.classifier.features, Fused(models.classifier.network)).eval()
+    fitted: dict[GraphName, nn.Module] = {
         "anomaly": models.anomaly,
         "classifier": models.classifier,
-        MERGED: Vibration(models.anomaly, models.classifier).eval(),
+        "health": models.health,
+    }
+    modules: dict[GraphName, nn.Module] = {
+        "anomaly": models.anomaly,
+        "classifier": fused,
+        MERGED: Vibration(models.anomaly, fused).eval(),
         "health": models.health,
     }
     contents: dict[str, bytes] = {}
@@ -195,7 +202,7 @@ def exported(models: Models, sample: Windows, *, seed: int) -> Graphs:
         if name == MERGED:
             continue  # proven by the vectors of the two that it merges
         with torch.no_grad():
-            answers = module(*inputs.values())
+            answers = fitted[name](*inputs.values())
         vectors |= {f"{name}.{key}": value for key, value in given.items()}
         vectors |= {f"{name}.{key}": value.numpy() for key, value in zip(OUTPUTS[name], answers, strict=True)}
     contents[GOLDEN_FILE] = packed(vectors)

@@ -236,7 +236,7 @@ class Network(nn.Module):
 class Classifier(nn.Module):
     """The graph: raw window in, ``probability (B, C)`` and ``severity (B,)`` out."""
 
-    def __init__(self, features: Features, network: Network) -> None:
+    def __init__(self, features: Features, network: nn.Module) -> None:
         super().__init__()
         self.features = features
         self.network = network

@@ -74,7 +74,8 @@ NEAR: tuple[str, ...] = ("bpfo", "bpfi", "ball")
 _HARMONICS = 3
 APART_BINS, FAR_BINS = 2.0, 6.0
 """Bins count twice in ``apart``, up to this."""
-_PEAK_BINS = 4
+_PEAK_FIRST = 4
+_PART = NARROW // 2
 
 SLIP = (-0.019, 0.012)
 """Rolling elements slip, mostly backwards, and makers' geometries differ: where a bearing line is looked for."""
@@ -151,27 +152,27 @@ class LookUp(nn.Module):
     """
 
     last: Tensor
-    corners: Tensor
+    first: Tensor
 
     def __init__(self, *sizes: int) -> None:
         super().__init__()
         starts = np.cumsum([0, *sizes])
-        self.beyond, self.count = int(starts[-1]), len(sizes)
-        corners = np.stack([starts[:-1], starts[:-1] + 1])[:, :, None]
-        self.register_buffer("corners", torch.from_numpy(corners.astype(np.float32)))
+        self.beyond = int(starts[-1])
+        self.register_buffer("first", torch.from_numpy(starts[:-1, None].astype(np.float32)))
         self.register_buffer("last", torch.tensor([[float(size - 2)] for size in sizes]))
 
-    def forward(self, tables: Tensor, position: Tensor) -> Tensor:
-        """Values ``(B, tables, L)`` of tables ``(B, sum(sizes))`` at bins ``position`` ``(B, L)``."""
-        inside = torch.clamp(position, 0.0, float(self.beyond)).reshape(-1, 1, 1, position.shape[1])
+    def forward(self, spectra: Tensor, position: Tensor) -> Tensor:
+        """Values ``(B, len(sizes), L)`` of ``spectra`` ``(B, sum(sizes))`` at bins ``position`` ``(B, L)``."""
+        tables = (-1, len(self.first), position.shape[1])
+        rows = (-1, len(self.first) * position.shape[1])
+        inside = torch.clamp(position, 0.0, float(self.beyond)).reshape(-1, 1, position.shape[1])
         low = torch.floor(inside)
         part = inside - low
-        # Behind the tables lies a zero.
-        at = torch.where(inside <= self.last, low + self.corners, float(self.beyond)).to(torch.int64)
-        zeroed = nn.functional.pad(tables, (0, 1))
-        found = torch.gather(zeroed, 1, at.reshape(-1, 2 * self.count * position.shape[1]))
-        found = found.reshape(-1, 2, self.count, position.shape[1])
-        return (found * torch.cat([1.0 - part, part], dim=1)).sum(dim=1)
+        # Behind the tables lie zeros.
+        zeroed = nn.functional.pad(spectra, (0, 2))
+        at = torch.where(inside <= self.last, low + self.first, float(self.beyond)).to(torch.int64).reshape(rows)
+        below, above = (torch.gather(zeroed, 1, one).reshape(tables) for one in (at, at + 1))
+        return below * (1.0 - part) + above * part
 
 
 class Signature(NamedTuple):
@@ -195,7 +196,8 @@ class Envelopes(nn.Module):
     near_weight: Tensor
     near_columns: Tensor
     harmonics: Tensor
-    top: Tensor
+    past: Tensor
+    parts: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,14 +216,14 @@ class Envelopes(nn.Module):
         constant("near_weight", [COMBS[comb][0][:-1] for comb in NEAR])
         self.register_buffer("near_columns", torch.arange(len(NEAR)).repeat_interleave(_HARMONICS))
         constant("harmonics", np.tile(np.arange(1.0, _HARMONICS + 1.0), len(NEAR)))
-        # Peaks are looked for from the fifth bin on, in fours; narrow bands have half as many as wide ones.
-        ends = np.cumsum(LENGTHS) // _PEAK_BINS
-        most = max(LENGTHS) // _PEAK_BINS
-        tops = [
-            np.minimum(end - length // _PEAK_BINS + np.arange(1, most), end - 1)
-            for end, length in zip(ends, LENGTHS, strict=True)
-        ]
-        self.register_buffer("top", torch.from_numpy(np.concatenate(tops)))
+        # Peaks are looked for from the fifth bin on, in parts: what a narrow band has, half of what a wide one has.
+        starts = np.cumsum([0, *LENGTHS[:-1]])
+        past = np.zeros(sum(LENGTHS))
+        past[np.add.outer(starts, np.arange(_PEAK_FIRST))] = -np.inf
+        constant("past", past)
+        ends = np.repeat(np.cumsum(LENGTHS), 2) // _PART - 1
+        ends[::2] = starts // _PART
+        self.register_buffer("parts", torch.from_numpy(ends))
 
     def forward(
         self,
@@ -261,6 +263,6 @@ class Envelopes(nn.Module):
         at_slip = at_slip.reshape(-1, len(BANDS), len(COMB_LINES), _STEPS)
         comb = torch.matmul(self.membership, at_slip).amax(dim=3).reshape(-1, len(COMBS) * len(BANDS))
         beside = beside.reshape(-1, len(NEAR) * len(BANDS), _HARMONICS).mean(dim=2)
-        peaks = ratio.reshape(-1, sum(LENGTHS) // _PEAK_BINS, _PEAK_BINS).amax(dim=2)
-        peak = torch.index_select(peaks, 1, self.top).reshape(-1, len(BANDS), len(self.top) // len(BANDS)).amax(dim=2)
+        peaks = (ratio + self.past).reshape(-1, sum(LENGTHS) // _PART, _PART).amax(dim=2)
+        peak = torch.index_select(peaks, 1, self.parts).reshape(-1, len(BANDS), 2).amax(dim=2)
         return Signature(torch.cat([comb, beside, peak, (order - whole).abs() * shaft_bins], dim=1), impulse)

@@ -90,7 +90,8 @@ def halves_told(features: Tensor) -> Tensor:
 
     By windows of 3.3 to 4.4 turns (the limits as logarithms): a line of the spectrum is four bins wide.
     """
-    return torch.clamp((features[:, INDEX["turns"]].unsqueeze(1) - _SHORT) / (_LONG - _SHORT), 0.0, 1.0)
+    turns = INDEX["turns"]
+    return torch.clamp((features[:, turns : turns + 1] - _SHORT) / (_LONG - _SHORT), 0.0, 1.0)
 
 
 _FLAGS: dict[str, tuple[str, ...]] = {
