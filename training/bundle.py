@@ -24,7 +24,7 @@ from service.contract.manifest import (
 from service.contract.signals import NAMEPLATE, OPERATING
 from training import atomic, card, health, tuning
 from training.anomaly import COLUMNS, Anomaly
-from training.classifier import CLASSES, Classifier
+from training.classifier import CLASSES, Classifier, Network
 from training.export import IR_VERSION, OPSET, export
 from training.fused import Fused
 from training.merged import Vibration
@@ -171,7 +171,9 @@ def exported(models: Models, sample: Windows, *, seed: int) -> Graphs:
         MERGED: window_feeds(sample),
         "health": health_feeds(sample),
     }
-    fused = Classifier(models.classifier.features, Fused(models.classifier.network)).eval()
+    network = models.classifier.network
+    assert isinstance(network, Network)
+    fused = Classifier(models.classifier.features, Fused(network)).eval()
     fitted: dict[GraphName, nn.Module] = {
         "anomaly": models.anomaly,
         "classifier": models.classifier,

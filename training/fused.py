@@ -19,7 +19,7 @@ from training.features import INDEX, halves_told
 from training.spectrum import WIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from training.classifier import Network
 
@@ -60,7 +60,7 @@ class Fused(nn.Module):
         self.members, self.width = len(mates), mates[0].second.out_features
         self._inputs(bearing, others)
 
-        def stacked(name: str, parts: Sequence[Tensor]) -> None:
+        def stacked(name: str, parts: Iterable[Tensor]) -> None:
             self.register_buffer(name, torch.stack(list(parts)).detach().contiguous())
 
         # Inputs of a band: its features, the features of no band, whether it is wide, 1.

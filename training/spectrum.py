@@ -169,7 +169,7 @@ class SquaredEnvelope(nn.Module):
         rows = [np.concatenate([unit, unit + BINS // _COLUMNS]) for unit in units]
         self.register_buffer("rows", torch.from_numpy(np.concatenate(rows)))
 
-        def complexes(name: str, values: list[NDArray[np.complex128]]) -> None:
+        def complexes(name: str, values: list[NDArray[np.complexfloating]]) -> None:
             blocks = [np.block([[one.real, -one.imag], [one.imag, one.real]]) for one in values]
             _constant(self, name, np.stack(blocks)[:, None])
 
