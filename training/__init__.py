@@ -5,9 +5,11 @@ module       responsibility
 ============ =====================================================================================================
 spectrum     taper, factored FFT, squared-envelope spectrum: torch modules that end up in graphs
 envelope     bearing signatures: lines of the squared-envelope spectra of six bands
-features     shaft and bearing orders, impulsiveness, levels, heat: named features of a window, part of the graphs
+features     shaft and bearing orders, impulsiveness, levels, heat: features of a window, part of the graphs; of it
+condition    operating point and nameplate: what is known of it, shaft speed, per-unit values, heat
 anomaly      autoencoder on healthy machines, calibrated score, contribution by group
 classifier   probability and severity of every fault, by family of faults; calibration
+fused        its fitted networks as the graph holds them: the same weights in stacks, few nodes
 merged       both of them as one graph, for the edge
 heat         what heat a load should make: shared by features and filter
 health       the extended Kalman filter's step: temperatures, cooling, damage, remaining life; of it
