@@ -106,6 +106,7 @@ class Archive:
         try:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA temp_store=MEMORY")  # a large batch would keep its undo in a file
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version > SCHEMA:
                 raise sqlite3.NotSupportedError(f"a newer release wrote it (schema {version}, known {SCHEMA})")

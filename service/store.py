@@ -144,6 +144,7 @@ class Store:
         self._connection = connection
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA temp_store=MEMORY")  # a large batch would keep its undo in a file
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             damaged = sqlite3.DatabaseError(verdict)

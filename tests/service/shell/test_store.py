@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +25,6 @@ from service.store import FILE, Changes, InUse, MotorRow, NewerSchema, Restored,
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from service.bundle import Bundle
     from service.contract.messages import Alert, Reading
@@ -43,6 +45,30 @@ def sample(metrics: Metrics, name: str) -> float:
     value = metrics.registry.get_sample_value(name)
     assert value is not None
     return value
+
+
+def test_a_large_batch_opens_no_temporary_file(tmp_path: Path) -> None:
+    """SQLite would keep a statement's undo in one, in whatever folder the machine lets it write."""
+    files, watching = Path("/proc/self/fd"), threading.Event()
+    opened: set[str] = set()
+
+    def watch() -> None:
+        while not watching.is_set():
+            for one in files.iterdir():
+                with contextlib.suppress(OSError):
+                    opened.add(str(one.readlink()))
+
+    store = Store(tmp_path)
+    store.open()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for turn in range(10):
+        store.commit(Changes({f"m{k}": row(f"m{k}", bytes([turn]) * 4000) for k in range(500)}))
+    watching.set()
+    watcher.join()
+    store.close()
+    assert any(FILE in name for name in opened)
+    assert [name for name in opened if "etilqs" in name] == []
 
 
 def test_what_is_committed_is_found_again(tmp_path: Path) -> None:
