@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     Arrays = Mapping[str, NDArray[np.generic]]
 
-SOURCES = ("data", "disturbance", "envelope", "features", "heat", "shards", "spectrum", "atomic")
+SOURCES = ("data", "condition", "disturbance", "envelope", "features", "heat", "shards", "spectrum", "atomic")
 """Modules of this package that a chunk depends on, beside the whole twin and the contract."""
 _SHA256 = "sha256"
 
