@@ -174,6 +174,7 @@ def exported(models: Models, sample: Windows, *, seed: int) -> Graphs:
     network = models.classifier.network
     assert isinstance(network, Network)
     fused = Classifier(models.classifier.features, Fused(network)).eval()
+    # Golden vectors come from the networks as they were fitted: the edge's proof then covers the stacks too.
     fitted: dict[GraphName, nn.Module] = {
         "anomaly": models.anomaly,
         "classifier": models.classifier,

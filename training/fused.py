@@ -114,6 +114,7 @@ class Fused(nn.Module):
             constant(float(band.width == WIDE))
             constant(1.0)
         of_bands = len(wanted)
+        # The same once more for the last layer, which sees them beside mean and maximum over the bands.
         take(bearing, slice(split, None))
         constant(1.0)
         of_none = len(wanted) - of_bands

@@ -49,11 +49,11 @@ def sample(metrics: Metrics, name: str) -> float:
 
 def test_a_large_batch_opens_no_temporary_file(tmp_path: Path) -> None:
     """SQLite would keep a statement's undo in one, in whatever folder the machine lets it write."""
-    files, watching = Path("/proc/self/fd"), threading.Event()
+    files, over = Path("/proc/self/fd"), threading.Event()
     opened: set[str] = set()
 
     def watch() -> None:
-        while not watching.is_set():
+        while not over.is_set():
             for one in files.iterdir():
                 with contextlib.suppress(OSError):
                     opened.add(str(one.readlink()))
@@ -62,11 +62,13 @@ def test_a_large_batch_opens_no_temporary_file(tmp_path: Path) -> None:
     store.open()
     watcher = threading.Thread(target=watch)
     watcher.start()
-    for turn in range(10):
-        store.commit(Changes({f"m{k}": row(f"m{k}", bytes([turn]) * 4000) for k in range(500)}))
-    watching.set()
-    watcher.join()
-    store.close()
+    try:
+        for turn in range(10):
+            store.commit(Changes({f"m{k}": row(f"m{k}", bytes([turn]) * 4000) for k in range(500)}))
+    finally:
+        over.set()
+        watcher.join()
+        store.close()
     assert any(FILE in name for name in opened)
     assert [name for name in opened if "etilqs" in name] == []
 
