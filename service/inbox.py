@@ -4,12 +4,16 @@ When it is full the link stops reading, so a burst waits at the broker (whose ow
 2.0.11 exceeds them as soon as acknowledgements flow). When it has been full for longer than a burst lasts, that is an
 overload: reading goes on and the newest reading of a motor displaces its older ones; where that motor has none
 waiting, the oldest reading of all goes. What goes is counted and acknowledged by the owner.
+
+A step costs much of what it costs whether it holds one reading or eight. Who rather has a cool processor than the last
+milliseconds lets the first reading wait a while for company (``gather_s``).
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -52,12 +56,20 @@ class Inbox:
     """
 
     def __init__(
-        self, max_readings: int, max_bytes: int, patience_s: float, on_room: Callable[[], None] = lambda: None
+        self,
+        max_readings: int,
+        max_bytes: int,
+        patience_s: float,
+        on_room: Callable[[], None] = lambda: None,
+        *,
+        gather_s: float = 0.0,
     ) -> None:
         self._max_readings = max_readings
         self._max_bytes = max_bytes
         self._patience_s = patience_s
         self._on_room = on_room
+        self._gather_s = gather_s
+        self._enough = 1
         self._full_since_s: float | None = None
         self._refused = False
         self._items: dict[int, Delivery] = {}
@@ -95,15 +107,17 @@ class Inbox:
             self._by_topic.setdefault(delivery.topic, deque()).append(self._next)
             self._next += 1
             self._bytes += len(delivery.payload)
-            if len(self._items) == 1:
+            if len(self._items) in {1, self._enough}:
                 self._arrival.notify()
         return shed
 
     def take(self, limit: int, timeout_s: float) -> list[Delivery]:
-        """What waits, at most ``limit``; waits for the first, not for more. Empty after ``timeout_s`` or ``wake``."""
+        """What waits, at most ``limit``, the first for ``gather_s`` by then. Empty after ``timeout_s`` or ``wake``."""
         with self._arrival:
             if not self._items and not self._woken:
                 self._arrival.wait(timeout_s)
+            if self._gather_s and self._items:
+                self._gather(limit)
             self._woken = False
             if len(self._items) <= limit:
                 taken = list(self._items.values())
@@ -129,6 +143,14 @@ class Inbox:
         """Leave a note for the worker and wake it."""
         self.notes.append(note)
         self.wake()
+
+    def _gather(self, limit: int) -> None:
+        """Wait for as many as can be taken, or until the first of them, or a note, has had patience enough."""
+        self._enough = limit
+        until_s = next(iter(self._items.values())).received_s + self._gather_s
+        while len(self._items) < limit and not self._woken and (left_s := until_s - time.perf_counter()) > 0.0:
+            self._arrival.wait(left_s)
+        self._enough = 1
 
     def _full(self) -> bool:
         return len(self._items) >= self._max_readings or self._bytes >= self._max_bytes

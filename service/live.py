@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from service.contract.signals import NAMEPLATE
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
 _KEPT = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """One motor as people see it; ``change`` numbers its newest change."""
 
     profile: Profile
@@ -34,7 +34,7 @@ class Seen:
     health: Health | None = None
     heard_ts_s: float | None = None
     availability: Literal["online", "silent"] | None = None
-    alerts: Mapping[str, Alert] = field(default_factory=dict)
+    alerts: Mapping[str, Alert] = MappingProxyType({})
 
     def document(self) -> dict[str, Any]:
         """The motor as JSON-ready values."""
@@ -93,7 +93,7 @@ class Live:
             seen = self._motors.get(profile.motor)
             change = self._next()
             self._motors[profile.motor] = (
-                Seen(profile, change) if seen is None else replace(seen, profile=profile, change=change)
+                Seen(profile, change) if seen is None else seen._replace(profile=profile, change=change)
             )
 
     def retire(self, motor: str) -> None:
@@ -120,7 +120,7 @@ class Live:
         with self._lock:
             seen = self._motors.get(motor)
             if seen is not None:
-                self._motors[motor] = replace(seen, availability=state, change=self._next())
+                self._motors[motor] = seen._replace(availability=state, change=self._next())
 
     def note(self, note: Note) -> None:
         """Somebody said something of an alert."""
@@ -178,7 +178,7 @@ class Live:
         if seen is not None:
             others = {condition: other for condition, other in seen.alerts.items() if condition != alert.condition}
             standing = others if alert.state == "clear" else {**others, alert.condition: alert}
-            self._motors[alert.motor] = replace(seen, alerts=standing, change=change)
+            self._motors[alert.motor] = seen._replace(alerts=standing, change=change)
 
     def _next(self) -> int:
         self._change += 1

@@ -97,7 +97,9 @@ class Runtime:
         filters = (topics.every_motor("birth"), topics.every_motor("reading"))
         self.link = Link(settings.mqtt, f"motortwin-{settings.node}", filters, will)
         inbox = settings.inbox
-        self.inbox = Inbox(inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume)
+        self.inbox = Inbox(
+            inbox.max_readings, inbox.max_mib * _MIB, inbox.patience_s, self.link.resume, gather_s=inbox.gather_s
+        )
         discovery = Discovery(self.link, settings.homeassistant, settings.node, settings.http.public_url)
         self._voice = Voice(self.link, settings.node, self._model, discovery)
         self.historian = Historian(settings.data_dir, settings.historian, self.metrics)

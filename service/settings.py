@@ -220,6 +220,7 @@ class InboxSettings(_Table):
         float, Field(ge=0, le=86_400, description="full for longer: newer readings displace older ones of their motor")
     ] = 60.0
     batch: Annotated[int, Field(ge=1, le=4096, description="most readings that one step takes")] = 128
+    gather_s: Annotated[float, Field(ge=0, le=1, description="a reading waits so long for company: spares CPU")] = 0.0
 
 
 class TrustSettings(_Table):

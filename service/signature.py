@@ -11,7 +11,11 @@ anew with a higher release, or has the token of one edge and goes back there (``
 signed, so an old signed bundle cannot be played back.
 
 ``gate.json.sig`` has the same form; its line names the gate, so that neither can be passed off as the other.
+
+The library that checks is loaded with the first key: an edge that pins none does not carry it.
 """
+
+# ruff: noqa: PLC0415 - see above
 
 from __future__ import annotations
 
@@ -20,9 +24,6 @@ import binascii
 import hashlib
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from service.bundle import GATE_SIGNATURE_FILE, SIGNATURE_FILE
@@ -31,6 +32,8 @@ from service.errors import BundleError, SettingsError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _RAW_KEY_BYTES = 32
 Signed = Literal["bundle", "gate"]
@@ -47,7 +50,7 @@ class _Signature(BaseModel):
 
 def key_id(key: Ed25519PublicKey) -> str:
     """The name of a public key: 16 hex digits."""
-    return hashlib.sha256(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).hexdigest()[:16]
+    return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
 def message(release: int, raw: bytes, what: Signed = "bundle") -> bytes:
@@ -108,6 +111,8 @@ class Trust:
         key = self._keys.get(told.key)
         if key is None:
             raise BundleError(f"{file}: is by key {told.key}, which is not trusted; add its public key to trust.keys")
+        from cryptography.exceptions import InvalidSignature
+
         try:
             raw = base64.b64decode(told.signature, validate=True)
             key.verify(raw, message(told.release, signed, what))
@@ -129,6 +134,9 @@ def _parsed(signature: bytes, file: str) -> _Signature:
 
 
 def _public_key(path: Path) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     remedy = "it must hold an Ed25519 public key, as PEM or as base64 of 32 bytes"
     try:
         raw = path.read_bytes().strip()

@@ -13,7 +13,7 @@ import os
 import sqlite3
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from service.errors import StoreError
 
@@ -43,8 +43,7 @@ class NewerSchema(StoreError):  # noqa: N818 - named after what was found
     """A newer release wrote the file; this one must not touch it."""
 
 
-@dataclass(frozen=True, slots=True)
-class MotorRow:
+class MotorRow(NamedTuple):
     """One motor as stored: its state (``MotorState.to_bytes``), its last health as JSON, when it was last heard."""
 
     motor: str
@@ -223,11 +222,10 @@ def _put(connection: sqlite3.Connection, rows: list[MotorRow]) -> None:
     while at < len(rows):
         while size > len(rows) - at:
             size //= 2  # few sizes, so that each statement is prepared once
-        values = [(row.motor, row.state, row.health, row.heard_ts_s) for row in rows[at : at + size]]
         connection.execute(
             f"INSERT INTO motor VALUES {', '.join(['(?, ?, ?, ?)'] * size)} ON CONFLICT (id) DO UPDATE SET "  # noqa: S608
             "state = excluded.state, health = excluded.health, heard_ts_s = excluded.heard_ts_s",
-            [value for row in values for value in row],
+            [value for row in rows[at : at + size] for value in row],
         )
         at += size
 

@@ -207,9 +207,10 @@ def _unpacked(field: str, samples: cbor2.CBORTag, scale: Any) -> NDArray[np.floa
     if not isinstance(scale, float | int) or isinstance(scale, bool) or not 0 < scale < math.inf:
         detail = "int16 samples need a positive scale"
         raise Refused("invalid", "accel_scale_m_s2", detail, "add accel_scale_m_s2: m/s^2 per count")
-    counts = np.frombuffer(raw, _INT16)
+    counts = np.frombuffer(raw, _INT16).astype(np.float32)  # a product of two types would go piece by piece
     if scale < _LARGE_SCALE:
-        return counts * np.float32(scale)
+        counts *= np.float32(scale)
+        return counts
     # an integer from CBOR may lie beyond float64; what is too large for float32 is refused later, as infinite
     with np.errstate(over="ignore", invalid="ignore"):
         return counts * np.float32(min(scale, 1e300))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,41 @@ def test_taking_waits_for_the_first_and_no_longer() -> None:
     start = time.monotonic()
     assert len(inbox.take(100, 10.0)) == 1
     assert time.monotonic() - start < 5.0
+
+
+def test_the_first_waits_for_company_and_no_longer() -> None:
+    inbox = Inbox(100, 10_000, 60.0, gather_s=0.3)
+    first = dataclasses.replace(delivery("m1"), received_s=time.perf_counter())
+    threading.Timer(0.1, lambda: inbox.put(delivery("m2"), 0.0)).start()
+    inbox.put(first, 0.0)
+    assert numbers(inbox.take(100, 10.0)) == [("m1", 0), ("m2", 0)]
+    assert time.perf_counter() - first.received_s >= 0.3
+
+
+def test_as_many_as_can_be_taken_are_company_enough() -> None:
+    inbox = Inbox(100, 10_000, 60.0, gather_s=60.0)
+    inbox.put(dataclasses.replace(delivery("m1"), received_s=time.perf_counter()), 0.0)
+    threading.Timer(0.1, lambda: [inbox.put(delivery(f"m{number}"), 0.0) for number in (2, 3)]).start()
+    start = time.monotonic()
+    assert len(inbox.take(3, 10.0)) == 3
+    assert time.monotonic() - start < 30.0
+
+
+def test_a_note_does_not_wait_for_company() -> None:
+    inbox = Inbox(100, 10_000, 60.0, gather_s=60.0)
+    inbox.put(dataclasses.replace(delivery("m1"), received_s=time.perf_counter()), 0.0)
+    threading.Timer(0.1, inbox.wake).start()
+    start = time.monotonic()
+    assert numbers(inbox.take(100, 10.0)) == [("m1", 0)]
+    assert time.monotonic() - start < 30.0
+
+
+def test_who_has_waited_long_enough_is_taken_at_once() -> None:
+    inbox = Inbox(100, 10_000, 60.0, gather_s=60.0)
+    inbox.put(dataclasses.replace(delivery("m1"), received_s=time.perf_counter() - 61.0), 0.0)
+    start = time.monotonic()
+    assert len(inbox.take(100, 10.0)) == 1
+    assert time.monotonic() - start < 30.0
 
 
 def test_a_note_wakes_the_one_who_takes() -> None:
