@@ -129,11 +129,12 @@ class Route(threading.Thread):
         arrived = [self._arrived.popleft() for _ in range(len(self._arrived))]
         if present is not None:
             arrived = _missed(queue.standing(), present) + arrived
+        gone = 0
         if arrived:
-            told = [(notice, notice.alert.state in self._options.states) for notice in arrived]
-            self._counters["queue_full"].inc(queue.put(told, time.time()))
+            gone = queue.put([(one, one.alert.state in self._options.states) for one in arrived], time.time())
         self.waiting = len(queue)
         self._queue_trouble = queue.fault
+        self._counters["queue_full"].inc(gone)
 
     def _fresh(self, queue: Queue) -> list[tuple[int, Notice]]:
         """The oldest ones that are worth telling."""
@@ -148,8 +149,8 @@ class Route(threading.Thread):
 
     def _tell(self, queue: Queue, batch: Sequence[tuple[int, Notice]]) -> None:
         outcome = self._teller.tell([notice for _, notice in batch])
-        self._counters[outcome.result].inc(1 if outcome.result == "failed" else len(batch))
         self._note(outcome)
+        self._counters[outcome.result].inc(1 if outcome.result == "failed" else len(batch))
         if outcome.result == "failed":
             self._wait(outcome)
             return
@@ -167,8 +168,8 @@ class Route(threading.Thread):
         self._repeat_at_s = now_s + self._teller.repeat_s
         for first in range(0, len(standing), self._teller.batch):
             outcome = self._teller.tell(standing[first : first + self._teller.batch])
-            self._counters["repeated" if outcome.result == "delivered" else outcome.result].inc()
             self._note(outcome)
+            self._counters["repeated" if outcome.result == "delivered" else outcome.result].inc()
             if outcome.result != "delivered":
                 return
 
