@@ -12,6 +12,7 @@ from tests.bench.load import Publisher, Readings, births
 from tests.bench.processes import HOST, Edge, Mosquitto
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 STALL_S = 120.0
@@ -24,10 +25,15 @@ class Worked(NamedTuple):
     cpu_s: float
     """CPU seconds a reading."""
     rss_mib: float
+    floor_cpu_s: float | None
+    """Mean of what ``floor`` told just before and just after, None without one."""
 
 
-def edge(folder: Path, encoding: str, count: int, *, motors: int) -> Worked:
-    """The service over ``count`` readings of ``motors`` motors, each of which it has heard before."""
+def edge(folder: Path, encoding: str, count: int, *, motors: int, floor: Callable[[], float] | None = None) -> Worked:
+    """The service over ``count`` readings of ``motors`` motors, each of which it has heard before.
+
+    ``floor`` measures, while the service has nothing to do, what the same machine needs at that moment.
+    """
     broker = Mosquitto(folder)
     announcer = Publisher(HOST, broker.port)
     announcer.publish_all(births(motors), retain=True)
@@ -38,13 +44,16 @@ def edge(folder: Path, encoding: str, count: int, *, motors: int) -> Worked:
         _await(service, motors)
         service.child.send_signal(signal.SIGSTOP)
         _fill(broker, encoding, count, motors, "bench")
+        before_s = floor() if floor else None
         cpu_s, started = service.cpu_s(), time.perf_counter()
         service.child.send_signal(signal.SIGCONT)
         finished = _await(service, motors + count)
+        spent_s = service.cpu_s() - cpu_s
+        floor_s = (before_s + floor()) / 2.0 if floor else None
         lost = service.metric("motortwin_rejected_total") + service.metric("motortwin_shed_total")
         if lost:
             raise RuntimeError(f"the service refused or shed {lost:.0f} readings; the figure would be a lie")
-        return Worked(count / (finished - started), (service.cpu_s() - cpu_s) / count, service.rss_mib())
+        return Worked(count / (finished - started), spent_s / count, service.rss_mib(), floor_s)
     finally:
         service.stop()
         broker.stop()
