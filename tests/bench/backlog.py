@@ -8,8 +8,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from service.contract import topics
 from tests.bench.load import Publisher, Readings, births
 from tests.bench.processes import HOST, Edge, Mosquitto
+from tests.bench.sender import Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,15 +41,17 @@ def edge(folder: Path, encoding: str, count: int, *, motors: int, floor: Callabl
     announcer.publish_all(births(motors), retain=True)
     announcer.close()
     service = Edge(broker, folder)
+    # a listener, as asking /metrics over and over would be billed to the readings
+    listener = Sender(HOST, broker.port, topics.every_motor("health"), patience_s=STALL_S)
     try:
         _fill(broker, encoding, motors, motors, "warm")
-        _await(service, motors)
+        listener.exchange([], 1.0, answers=motors)
         service.child.send_signal(signal.SIGSTOP)
         _fill(broker, encoding, count, motors, "bench")
         before_s = floor() if floor else None
         cpu_s, started = service.cpu_s(), time.perf_counter()
         service.child.send_signal(signal.SIGCONT)
-        finished = _await(service, motors + count)
+        finished, _ = listener.exchange([], 1.0, answers=count).heard[-1]
         spent_s = service.cpu_s() - cpu_s
         floor_s = (before_s + floor()) / 2.0 if floor else None
         lost = service.metric("motortwin_rejected_total") + service.metric("motortwin_shed_total")
@@ -55,6 +59,7 @@ def edge(folder: Path, encoding: str, count: int, *, motors: int, floor: Callabl
             raise RuntimeError(f"the service refused or shed {lost:.0f} readings; the figure would be a lie")
         return Worked(count / (finished - started), spent_s / count, service.rss_mib(), floor_s)
     finally:
+        listener.close()
         service.stop()
         broker.stop()
 
@@ -84,19 +89,3 @@ def _fill(broker: Mosquitto, encoding: str, count: int, motors: int, boot: str) 
         publisher.publish(*readings.payload(index % motors, index // motors))
     publisher.drain()
     publisher.close()
-
-
-def _await(service: Edge, total: int) -> float:
-    """When ``total`` readings were done. Asks rarely while much is left: answering costs the service milliseconds."""
-    moved, rate = time.monotonic(), 0.0
-    seen = service.metric("motortwin_readings_total")
-    while seen < total:
-        service.alive()
-        time.sleep(min(max(0.8 * (total - seen) / rate, 0.02), 0.5) if rate > 0.0 else 0.1)
-        now, now_s = service.metric("motortwin_readings_total"), time.monotonic()
-        if now > seen:
-            rate = (now - seen) / (now_s - moved)
-            seen, moved = now, now_s
-        elif time.monotonic() - moved > STALL_S:
-            raise TimeoutError(f"the service stands still at {seen:.0f} of {total} readings")
-    return time.perf_counter()

@@ -62,7 +62,7 @@ class Sender:
         self._ask(_packet(_SUBSCRIBE, b"\0\x01", _text(answers), b"\0"), _SUBACK, b"\0\x01\0")
 
     def exchange(self, packets: list[bytes], per_s: float, *, answers: int) -> Exchange:
-        """Send ``publications`` evenly spread, and hear ``answers`` messages.
+        """Send ``publications`` evenly spread, and hear ``answers`` messages; without any, hear only.
 
         ``RuntimeError`` says how many acknowledgements and answers are missing after ``patience_s`` of silence.
         """
