@@ -57,12 +57,17 @@ class Rules:
 
 
 class Verdict(NamedTuple):
-    """Alarm arrays after a reading, and what opened and cleared with it; all ``(n, C)``."""
+    """Alarm arrays after a reading, and what passed, opened and cleared with it; all ``(n, C)``.
+
+    ``calm`` where nothing did, nothing is open and no hit is remembered.
+    """
 
     hits: NDArray[np.uint64]
     quiet: NDArray[np.uint32]
     opened: NDArray[np.bool_]
     cleared: NDArray[np.bool_]
+    passing: NDArray[np.bool_]
+    calm: bool
 
 
 class Evidence(NamedTuple):
@@ -108,11 +113,12 @@ def judge(
         rules: thresholds and counts.
         settling: ``(n,)`` motors that have only just begun, see ``service.level``; None for none.
     """
-    seen = ~np.isnan(values)
     hit = values >= rules.open_at
-    calm = values < rules.clear_at
-    hits = np.where(seen, (hits << np.uint64(1) | hit) & rules.span, hits)
-    quiet = np.where(seen, np.where(calm, np.minimum(quiet, _QUIET_MAX - np.uint32(1)) + np.uint32(1), 0), quiet)
+    grown = np.minimum(quiet, _QUIET_MAX - np.uint32(1)) + np.uint32(1)
+    quiet = np.where(values < rules.clear_at, grown, np.where(values >= rules.clear_at, np.uint32(0), quiet))
+    if not (hits.any() or hit.any() or is_open.any()):
+        return Verdict(hits, quiet, hit, hit, hit, calm=True)
+    hits = np.where(np.isnan(values), hits, (hits << np.uint64(1) | hit) & rules.span)
     opened = ~is_open & hit & (np.bitwise_count(hits) >= rules.open_hits)
     cleared = is_open & ((quiet >= rules.clear_after) | ~rules.known)
     if settling is not None:
@@ -124,8 +130,8 @@ def judge(
     opened[:, anomaly] &= ~explained
     cleared[:, anomaly] |= is_open[:, anomaly] & explained
     hits = np.where(cleared, np.uint64(0), hits)
-    quiet = np.where(opened | cleared, np.uint32(0), quiet).astype(np.uint32)
-    return Verdict(hits, quiet, opened, cleared)
+    quiet = np.where(opened | cleared, np.uint32(0), quiet)
+    return Verdict(hits, quiet, opened, cleared, hit, calm=False)
 
 
 def open_alert(motor: str, condition: str, evidence: Evidence, spec: AlarmSpec, hit_count: int, revision: int) -> Alert:

@@ -139,7 +139,7 @@ class Rules:
         if faulty.any():
             y = np.where(faulty[:, None], np.nan, compared)
         block = np.floor_divide(ts_s, self._spec.block_s).astype(np.int64)
-        ended = np.flatnonzero(table["block"] != block)
+        (ended,) = np.nonzero(table["block"] != block)
         if len(ended):
             self._end(table, ended, condition)
             table["block"] = block

@@ -23,10 +23,10 @@ def drivers(contribution: NDArray[np.float64], bands: Sequence[str]) -> list[dic
         bands: the ``K`` bands' names.
     """
     positive = np.fmax(contribution, 0.0)
-    columns = np.argsort(-positive, axis=1, kind="stable")[:, :MOST]
-    total = np.maximum(positive.sum(axis=1, keepdims=True), _TINY)
-    highest = positive[np.arange(len(positive))[:, None], columns]
-    return [
-        {bands[column]: share for column, share in zip(row, shares, strict=True) if share > 0.0}
-        for row, shares in zip(columns.tolist(), (highest / total).round(3).tolist(), strict=True)
-    ]
+    totals = np.maximum(positive.sum(axis=1), _TINY)
+    found = []
+    for row, total in zip(positive.tolist(), totals.tolist(), strict=True):
+        largest = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:MOST]
+        shares = ((column, round(row[column] / total * 1e3) / 1e3) for column in largest)
+        found.append({bands[column]: share for column, share in shares if share > 0.0})
+    return found

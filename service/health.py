@@ -6,6 +6,7 @@ health index are finite, the index is in 0..1 and the remaining life is a number
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from service.score import Models
 
 _SLACK = 1e-3  # how far the health index may stray from 0..1 before it counts as meaningless
-_TOLD = ("health", "nis", "rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h")
-_LIVES = slice(2, None)
+_TOLD = ("health", "rul_h", "rul_low_h", "rul_high_h", "rul_q25_h", "rul_q75_h", "nis")
+_LIVES, _NIS = slice(1, 6), 6
 
 
 class Inputs(NamedTuple):
@@ -39,8 +40,8 @@ class Filtered(NamedTuple):
     Attributes:
         x: ``(m, S)`` float64.
         P: ``(m, S, S)`` float64.
-        told: ``(m, 7)`` float64 as ``_TOLD``: health in 0..1, nis (NaN: none), lives in hours (inf: no end in sight, or
-            nothing that this bundle tells).
+        told: ``(m, 7)`` float64 as ``_TOLD``: health in 0..1, lives in hours (inf: no end in sight, or nothing that
+            this bundle tells), nis (NaN: none).
         normalised: innovations over their deviations, ``(m, M)``, NaN where unmeasured or not told.
         failed: rows on which the graph failed, with the error; their numbers are NaN.
         unsound: rows whose numbers mean nothing, the failed ones among them.
@@ -57,16 +58,18 @@ class Filtered(NamedTuple):
 def advance(models: Models, inputs: Inputs) -> Filtered:
     """One filter step. A motor on which the graph fails does not take the others along."""
     x, P, told, normalised, failed = _run(models, inputs)
+    index, lives, nis = told[:, 0], told[:, _LIVES], told[:, _NIS]
+    np.maximum(nis, 0.0, out=nis)
+    # A sum of squares is finite only where every term is, and a minimum is no number where one of them is none.
+    if math.isfinite(np.vdot(x, x) + np.vdot(P, P)) and told[:, :_NIS].min() >= 0.0 and index.max() <= 1.0:
+        return Filtered(x, P, told, normalised, failed, frozenset())
     finite = np.isfinite(x).all(axis=1) & np.isfinite(P).all(axis=(1, 2))
-    index = told[:, 0]
-    lives = told[:, _LIVES]
     sound = (
         finite & (np.abs(index - 0.5) <= 0.5 + _SLACK) & ~np.isnan(lives).any(axis=1) & ~np.isneginf(lives).any(axis=1)
     )
     np.clip(index, 0.0, 1.0, out=index)
-    np.maximum(told[:, 1:], 0.0, out=told[:, 1:])
-    unsound = frozenset(np.flatnonzero(~sound).tolist())
-    return Filtered(x, P, told, normalised, failed, unsound)
+    np.maximum(lives, 0.0, out=lives)
+    return Filtered(x, P, told, normalised, failed, frozenset(np.flatnonzero(~sound).tolist()))
 
 
 def _run(
@@ -75,7 +78,6 @@ def _run(
     NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], dict[int, InferenceError]
 ]:
     count = len(inputs.dt_s)
-    unknown = np.full((count, len(models.manifest.health.innovation_names)), np.nan)
     try:
         out = models.run("health", inputs._asdict())
     except InferenceError as error:
@@ -84,7 +86,7 @@ def _run(
                 np.full_like(inputs.state, np.nan),
                 np.full_like(inputs.cov, np.nan),
                 np.full((1, len(_TOLD)), np.nan),
-                unknown,
+                _unknown(models, 1),
                 {0: error},
             )
         middle = count // 2
@@ -92,10 +94,16 @@ def _run(
         right = _run(models, _part(inputs, slice(middle, None)))
         x, P, told, normalised = (np.concatenate((a, b)) for a, b in zip(left[:4], right[:4], strict=True))
         return x, P, told, normalised, left[4] | {middle + row: error for row, error in right[4].items()}
-    untold = np.full(count, np.inf)
-    told = np.stack([out.get(name, untold) for name in _TOLD], axis=1, dtype=np.float64)
+    told = np.empty((count, len(_TOLD)))
+    for column, name in enumerate(_TOLD):
+        told[:, column] = out.get(name, np.inf)
+    normalised = np.asarray(out["normalised"] if "normalised" in out else _unknown(models, count), np.float64)
     x, P = out["state_next"].astype(np.float64, copy=False), out["cov_next"].astype(np.float64, copy=False)
-    return x, P, told, out.get("normalised", unknown).astype(np.float64, copy=False), {}
+    return x, P, told, normalised, {}
+
+
+def _unknown(models: Models, count: int) -> NDArray[np.float64]:
+    return np.full((count, len(models.manifest.health.innovation_names)), np.nan)
 
 
 def _part(inputs: Inputs, rows: slice) -> Inputs:

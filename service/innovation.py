@@ -16,6 +16,8 @@ motor is repaired, and when its filter starts afresh. Blocks with a named fault 
 
 from __future__ import annotations
 
+import math
+import struct
 import zlib
 from typing import TYPE_CHECKING, get_args
 
@@ -45,6 +47,11 @@ _RECORD = np.dtype([
     ("down", "<f4", (_COUNT,)),
 ])  # fmt: skip
 BYTES = _RECORD.itemsize
+_BLOCK = struct.Struct("<q")
+_PRESENT = struct.Struct(f"<{_COUNT}I{_COUNT}f")  # n, sum
+_SUMS = struct.Struct(f"<{2 * _COUNT}f")  # up, down
+assert _RECORD.fields is not None
+_BLOCK_AT, _PRESENT_AT, _SUMS_AT = (_RECORD.fields[name][1] for name in ("block", "n", "up"))
 _SPREAD_FLOOR = 0.1
 _MOST = 4.0
 """No block counts for more than so many deviations."""
@@ -66,10 +73,12 @@ class Rules:
     def __init__(self, spec: InnovationSpec, names: Sequence[str], filter_id: str) -> None:
         self._spec = spec
         self._columns = [names.index(signal) for signal in SIGNALS]
-        self._limits = np.array([spec.limits[signal] for signal in SIGNALS])
+        self._limits = [spec.limits[signal] for signal in SIGNALS]
+        self._lowest = min(self._limits)
         blank = np.zeros(1, dtype=_RECORD)
         blank["filter"] = zlib.crc32(filter_id.encode())
         self._blank = blank.tobytes()
+        self._head = self._blank[: _RECORD["filter"].itemsize]
 
     def advance(
         self,
@@ -80,6 +89,8 @@ class Rules:
     ) -> tuple[list[bytes], dict[int, tuple[str, ...]]]:
         """One reading of each of ``m`` different motors.
 
+        Plain arithmetic, as two numbers of a motor move; only the blocks that ended are arrays.
+
         Args:
             records: as this returned them, empty for a motor not met before.
             normalised: innovations over their deviations, ``(m, M)`` as the manifest names them, NaN unmeasured.
@@ -89,25 +100,35 @@ class Rules:
         Returns:
             The records after it, and by row the signals that have left; rows without any are left out.
         """
-        head = self._blank[: _RECORD["filter"].itemsize]
-        rows = [r if len(r) == BYTES and r.startswith(head) else self._blank for r in records]
-        table = np.frombuffer(bytearray().join(rows), dtype=_RECORD)
-        block = np.floor_divide(ts_s, self._spec.block_s).astype(np.int64)
-        ended = np.flatnonzero(table["block"] != block)
-        if len(ended):
-            table[ended] = self._closed(table[ended])
-            table["block"] = block
-        z = np.clip(normalised[:, self._columns], -_FAR, _FAR)
-        known = np.isfinite(z) & ~faulty[:, None]
-        table["n"] += known
-        np.add(table["sum"], z, out=table["sum"], where=known, casting="same_kind")
-        off = np.maximum(table["up"], table["down"]) > self._limits
-        raw = table.tobytes()
-        names: dict[int, tuple[str, ...]] = {
-            row: tuple(signal for signal, out in zip(SIGNALS, off[row].tolist(), strict=True) if out)
-            for row in np.flatnonzero(off.any(axis=1)).tolist()
-        }
-        return [raw[at : at + BYTES] for at in range(0, len(raw), BYTES)], names
+        head, blank, block_s = self._head, self._blank, self._spec.block_s
+        rows = [r if len(r) == BYTES and r.startswith(head) else blank for r in records]
+        blocks = [int(at_s // block_s) for at_s in ts_s.tolist()]
+        ended = [at for at, block in enumerate(blocks) if _BLOCK.unpack_from(rows[at], _BLOCK_AT)[0] != block]
+        if ended:
+            table = self._closed(np.frombuffer(bytearray().join([rows[at] for at in ended]), dtype=_RECORD))
+            table["block"] = [blocks[at] for at in ended]
+            for at, row in zip(ended, table, strict=True):
+                rows[at] = row.tobytes()
+        names: dict[int, tuple[str, ...]] = {}
+        for at, (z, left_out) in enumerate(zip(normalised.tolist(), faulty.tolist(), strict=True)):
+            if not left_out:
+                rows[at] = self._heard(rows[at], z)
+            sums = _SUMS.unpack_from(rows[at], _SUMS_AT)
+            if max(sums) > self._lowest:
+                up_down = zip(SIGNALS, sums[:_COUNT], sums[_COUNT:], self._limits, strict=True)
+                off = tuple(signal for signal, up, down, limit in up_down if max(up, down) > limit)
+                if off:
+                    names[at] = off
+        return rows, names
+
+    def _heard(self, record: bytes, z: list[float]) -> bytes:
+        """The record with one reading in its present block."""
+        present = list(_PRESENT.unpack_from(record, _PRESENT_AT))
+        for k, column in enumerate(self._columns):
+            if not math.isnan(z[column]):
+                present[k] += 1
+                present[_COUNT + k] += min(max(z[column], -_FAR), _FAR)
+        return record[:_PRESENT_AT] + _PRESENT.pack(*present) + record[_PRESENT_AT + _PRESENT.size :]
 
     def _closed(self, rows: NDArray[np.void]) -> NDArray[np.void]:
         """The rows with their block learnt from, or judged; a new one begins."""
@@ -123,7 +144,7 @@ class Rules:
         spread = np.maximum(np.sqrt(squares / (spec.learning_blocks - 1.0)), _SPREAD_FLOOR)
         r = np.where(judged, np.clip((value - mean) / spread, -_MOST, _MOST), 0.0)
         for name, sign in (("up", 1.0), ("down", -1.0)):
-            after = np.clip(rows[name] + sign * r - spec.reference, 0.0, _ROOM * self._limits)
+            after = np.clip(rows[name] + sign * r - spec.reference, 0.0, _ROOM * np.array(self._limits))
             rows[name] = np.where(judged, after, rows[name])
         rows["mean"], rows["squares"] = mean, squares
         rows["blocks"] += said

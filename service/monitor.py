@@ -119,7 +119,7 @@ def step(
     if not admitted.indices:
         return StepResult(state=_fleet(state), refusals=refusals)
     scalars, masked = operating(admitted.readings)
-    nameplates = np.stack([profile.nameplate for profile in admitted.profiles])
+    nameplates = np.array([profile.nameplate for profile in admitted.profiles])
     sensed = sift(admitted, scalars, nameplates, state, models.manifest.sketch)
     scores = score(admitted.readings, scalars, nameplates, models)
     rounds = Rounds(state, admitted, scalars, nameplates, scores, models, moment, sensed)

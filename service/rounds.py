@@ -14,7 +14,6 @@ import numpy as np
 from service import alarm, clock, drift, innovation, level
 from service.contract.faults import ANOMALY, CONDITIONS, HEALTHY
 from service.contract.messages import Health
-from service.contract.signals import OPERATING
 from service.drivers import drivers
 from service.errors import InferenceError
 from service.health import Filtered, Inputs, advance
@@ -34,18 +33,14 @@ if TYPE_CHECKING:
     from service.senses import Sensed
     from service.steady import Moment
 
+    _Rows = slice | list[int]
+
 _CONDITIONS = len(CONDITIONS)
 _NO_HITS = np.zeros(_CONDITIONS, dtype=np.uint64).tobytes()
 _NO_QUIET = np.zeros(_CONDITIONS, dtype=np.uint32).tobytes()
 _HITS_BYTES, _QUIET_BYTES = len(_NO_HITS), len(_NO_QUIET)
 _IS_FAULT = np.array([condition != ANOMALY for condition in CONDITIONS])
-_ABSENT = np.array(None)
-_NOTHING_TOLD = [None] * 7
-_MISSING: dict[int, tuple[str, ...]] = {
-    code: tuple(name for bit, name in enumerate((*OPERATING, "accel_m_s2")) if code >> bit & 1)
-    for code in range(2 ** (len(OPERATING) + 1))
-}
-_MISSING_BITS = 1 << np.arange(len(OPERATING) + 1)
+_NOTHING_TOLD = [math.nan] * 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,18 +94,12 @@ class Rounds:
         self._sensed = sensed
         self._rules_of_drift = drift.rules_of(models)
         self._rules_of_innovation = innovation.rules_of(models)
-        terms = self._terms = terms_of(models.manifest)
-        bare = np.array([not reading.accel_m_s2 for reading in admitted.readings])
-        absent = np.concatenate((np.isnan(scalars), bare[:, None]), axis=1)
-        self._missing: list[int] = (absent @ _MISSING_BITS).tolist()
-        values = np.full((len(bare), _CONDITIONS), np.nan)
-        values[:, alarm.COLUMN[ANOMALY]] = scores.anomaly
-        values[:, terms.columns] = scores.probability
-        self._values = values
+        self._terms = terms_of(models.manifest)
+        self._values = np.empty((len(scalars), _CONDITIONS))
+        self._values.fill(np.nan)
+        self._values[:, self._terms.columns] = scores.table[:, : 1 + scores.classes]
         # Four digits are more than the models know, and keep the messages short.
-        self._anomaly: list[float] = scores.anomaly.round(4).tolist()
-        self._severity: list[float] = scores.severity.round(4).tolist()
-        self._probability: list[list[float]] = scores.probability.round(4).tolist()
+        self._told: list[list[float]] = scores.table[:, : 2 + scores.classes].round(4).tolist()
         self._risen: dict[int, float] = {}
         self._driven_by = drivers(scores.contribution, models.manifest.bands)
         self.states: dict[str, MotorState] = {}
@@ -135,48 +124,55 @@ class Rounds:
                 self._withhold(at, error)
         if not taken:
             return
+        # Nearly every step is one round, and then its rows need no picking.
+        rows = slice(None) if len(taken) == len(self._told) else taken
         states = [self._state(at) for at in taken]
-        filtered = self._advance(taken, states)
+        filtered = self._advance(taken, rows, states)
         hits = np.frombuffer(b"".join([s.hits for s in states]), dtype=np.uint64).reshape(-1, _CONDITIONS)
         quiet = np.frombuffer(b"".join([s.quiet for s in states]), dtype=np.uint32).reshape(-1, _CONDITIONS)
         is_open = np.zeros(hits.shape, dtype=np.bool_)
         for row, motor in enumerate(states):
             if motor.alerts:
                 is_open[row, [alarm.COLUMN[alert.condition] for alert in motor.alerts]] = True
-        followed = self._followed(taken, states, filtered, (is_open & _IS_FAULT).any(axis=1))
-        settling = level.settling(followed[1], [self._admitted.readings[at].ts_s for at in taken])
-        verdict = alarm.judge(hits, quiet, is_open, self._values[taken], self._terms.rules, settling)
+        times = [self._admitted.readings[at].ts_s for at in taken]
+        followed = self._followed(taken, rows, states, times, filtered, (is_open & _IS_FAULT).any(axis=1))
+        settling = level.settling(followed[1], times)
+        verdict = alarm.judge(hits, quiet, is_open, self._values[rows], self._terms.rules, settling)
         self._conclude(taken, states, filtered, verdict, *followed)
 
     def _followed(
-        self, taken: list[int], states: list[MotorState], filtered: Filtered, faulty: NDArray[np.bool_]
+        self,
+        taken: list[int],
+        rows: _Rows,
+        states: list[MotorState],
+        times: list[float],
+        filtered: Filtered,
+        faulty: NDArray[np.bool_],
     ) -> tuple[drift.Advanced, list[bytes], list[bytes]]:
         """Each motor beside its own past; a level that rose is evidence of an anomaly.
 
         Drift, with signals that have left what the filter expects of them, and levels' and innovations' records.
         """
-        times = [self._admitted.readings[at].ts_s for at in taken]
+        ts_s = np.array(times)
         left: dict[int, tuple[str, ...]] = {}
         innovations = [state.innovation for state in states]
         if self._rules_of_innovation is not None:
-            innovations, left = self._rules_of_innovation.advance(
-                innovations, filtered.normalised, np.array(times), faulty
-            )
+            innovations, left = self._rules_of_innovation.advance(innovations, filtered.normalised, ts_s, faulty)
         if self._rules_of_drift is None:
             return drift.NOTHING._replace(names=left), [state.level for state in states], innovations
         drifts = self._rules_of_drift.advance(
             [state.drift for state in states],
-            self._sensed.ln_rms[taken],
-            self._scalars[taken],
-            self._nameplates[taken],
-            np.array(times),
+            self._sensed.ln_rms[rows],
+            self._scalars[rows],
+            self._nameplates[rows],
+            ts_s,
             faulty,
         )
         records, risen = level.advanced([s.level for s in states], drifts.y, drifts.condition[:, 1], times, faulty)
         for at, found in zip(taken, risen, strict=True):
-            if found is not None and found > self._anomaly[at]:
+            if found is not None and found > self._told[at][0]:
                 self._values[at, alarm.COLUMN[ANOMALY]] = self._risen[at] = found
-                self._anomaly[at] = round(found, 4)
+                self._told[at][0] = round(found, 4)
         names = {row: (*dict.fromkeys(drifts.names.get(row, ()) + left.get(row, ())),) for row in drifts.names | left}
         return drifts._replace(names=names), records, innovations
 
@@ -204,18 +200,17 @@ class Rounds:
             )
         return known
 
-    def _advance(self, taken: list[int], states: list[MotorState]) -> Filtered:
-        size = len(self._terms.x0) // 8
-        passed_s = [self._passed_s(at, state) for at, state in zip(taken, states, strict=True)]
+    def _advance(self, taken: list[int], rows: _Rows, states: list[MotorState]) -> Filtered:
+        size, most_s = len(self._terms.x0) // 8, self._models.manifest.health.max_dt_s
         return advance(
             self._models,
             Inputs(
                 state=np.frombuffer(b"".join([s.x for s in states])).reshape(-1, size),
                 cov=np.frombuffer(b"".join([s.P for s in states])).reshape(-1, size, size),
-                operating=self._scalars[taken],
-                nameplate=self._nameplates[taken],
-                severity=self._scores.severity[taken],
-                dt_s=np.minimum(passed_s, self._models.manifest.health.max_dt_s),
+                operating=self._scalars[rows],
+                nameplate=self._nameplates[rows],
+                severity=self._scores.severity[rows],
+                dt_s=np.array([min(self._passed_s(at, s), most_s) for at, s in zip(taken, states, strict=True)]),
             ),
         )
 
@@ -245,28 +240,30 @@ class Rounds:
         xs, Ps = filtered.x.tobytes(), filtered.P.tobytes()
         hits, quiet = verdict.hits.tobytes(), verdict.quiet.tobytes()
         n_x, n_P = len(self._terms.x0), len(self._terms.P0)
-        told = np.where(np.isfinite(filtered.told), filtered.told.round(4), _ABSENT).tolist()
-        turned = np.asarray((verdict.opened | verdict.cleared).any(axis=1)).tolist()
-        warm = np.asarray(verdict.hits.any(axis=1)).tolist()
-        passing = self._values[taken] >= self._terms.rules.open_at
-        passed = np.asarray(passing.any(axis=1)).tolist()
+        told = filtered.told.round(4).tolist()
+        turned = warm = passed = [False] * len(taken)
+        if not verdict.calm:
+            turned = np.asarray((verdict.opened | verdict.cleared).any(axis=1)).tolist()
+            warm = np.asarray(verdict.hits.any(axis=1)).tolist()
+            passed = np.asarray(verdict.passing.any(axis=1)).tolist()
         # A look-up outside the loop is one that no reading pays for.
         readings, boots, sensed = self._admitted.readings, self._admitted.boots, self._sensed
         model, now = self._model, self._moment
-        classes, schema_id = self._terms.classes, self._terms.schema_id
-        anomaly, severities, probability = self._anomaly, self._severity, self._probability
+        schema_id = self._terms.schema_id
         for row, at in enumerate(taken):
             reading, state = readings[at], states[row]
-            bare = not reading.accel_m_s2
+            anomaly, probabilities, severity = self._heard(at)
             x, P, ts_s = xs[row * n_x : (row + 1) * n_x], Ps[row * n_P : (row + 1) * n_P], reading.ts_s
             heard, motor = now, reading.motor
             if row in filtered.unsound:
                 x, P, ts_s, heard = self._unsettled(at, state, filtered.failed.get(row))
                 told[row] = _NOTHING_TOLD
                 innovations[row] = b"" if math.isnan(ts_s) else state.innovation
-            health, nis, rul_h, rul_low_h, rul_high_h, rul_q25_h, rul_q75_h = told[row]
+            # Infinite: no end in sight. NaN: nothing was measured.
+            health, rul_h, rul_low_h, rul_high_h, rul_q25_h, rul_q75_h, nis = [
+                value if value < math.inf else None for value in told[row]
+            ]
             alerts, peak_ms, peak_revision = state.alerts, state.peak_ms, state.peak_revision
-            severity = None if bare else severities[at]
             if turned[row] or (alerts and any(alarm.moved(alert, severity, rul_h) for alert in alerts)):
                 messages, alerts = self._speak(at, row, state, verdict, rul_h)
                 if messages:
@@ -296,9 +293,9 @@ class Rounds:
                 boot=reading.boot,
                 seq=reading.seq,
                 state="alarm" if alerts else "warning" if warm[row] else "ok",
-                diagnosis=self._diagnosis(at, alerts, passing[row]) if alerts or passed[row] else HEALTHY,
-                anomaly=None if bare else anomaly[at],
-                probabilities={} if bare else dict(zip(classes, probability[at], strict=True)),
+                diagnosis=self._diagnosis(at, alerts, verdict.passing[row]) if alerts or passed[row] else HEALTHY,
+                anomaly=anomaly,
+                probabilities=probabilities,
                 severity=severity,
                 health=health,
                 rul_h=rul_h,
@@ -307,10 +304,10 @@ class Rounds:
                 rul_q25_h=rul_q25_h,
                 rul_q75_h=rul_q75_h,
                 nis=nis,
-                missing=_MISSING[self._missing[at]],
+                missing=sensed.missing[at],
                 flat=sensed.flat[at],
                 drift=drifts.names.get(row, ()),
-                contributions=None if bare else self._driven_by[at],
+                contributions=self._driven_by[at] if reading.accel_m_s2 else None,
                 model=model,
             )
 
@@ -374,13 +371,13 @@ class Rounds:
         return messages, tuple(still)
 
     def _evidence(self, at: int, rul_h: float | None) -> alarm.Evidence:
-        reading, bare = self._admitted.readings[at], not self._admitted.readings[at].accel_m_s2
+        anomaly, probabilities, severity = self._heard(at)
         band = int(self._scores.band[at])
         return alarm.Evidence(
-            ts_s=reading.ts_s,
-            anomaly=None if bare else self._anomaly[at],
-            probability={} if bare else dict(zip(self._terms.classes, self._probability[at], strict=True)),
-            severity=None if bare else self._severity[at],
+            ts_s=self._admitted.readings[at].ts_s,
+            anomaly=anomaly,
+            probability=probabilities,
+            severity=severity,
             rul_h=rul_h,
             band=level.said(self._risen[at])
             if at in self._risen
@@ -389,3 +386,10 @@ class Rounds:
             else None,
             model=self._model,
         )
+
+    def _heard(self, at: int) -> tuple[float | None, dict[str, float], float | None]:
+        """Anomaly, probabilities and severity of one reading; without vibration nothing is said of them."""
+        if not self._admitted.readings[at].accel_m_s2:
+            return None, {}, None
+        anomaly, *probability, severity = self._told[at]
+        return anomaly, dict(zip(self._terms.classes, probability, strict=True)), severity

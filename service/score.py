@@ -55,20 +55,41 @@ class Scores:
     """Scores of ``N`` readings; NaN (band -1) without vibration and for failures.
 
     Attributes:
-        anomaly: float64 ``(N,)``, 1 at the calibrated threshold.
-        probability: float64 ``(N, C)`` in the manifest's class order.
-        severity: float64 ``(N,)``, 0..1.
-        band: intp ``(N,)``, column of the strongest contribution to the anomaly.
-        contribution: float64 ``(N, K)`` in the manifest's band order.
+        table: float64 ``(N, 2 + C + K)``: anomaly, probabilities, severity, contributions.
+        classes: ``C``.
         failures: index to error, for readings whose result is withheld.
     """
 
-    anomaly: NDArray[np.float64]
-    probability: NDArray[np.float64]
-    severity: NDArray[np.float64]
-    band: NDArray[np.intp]
-    contribution: NDArray[np.float64]
+    table: NDArray[np.float64]
+    classes: int
     failures: dict[int, InferenceError]
+
+    @property
+    def anomaly(self) -> NDArray[np.float64]:
+        """``(N,)``, 1 at the calibrated threshold."""
+        return self.table[:, 0]
+
+    @property
+    def probability(self) -> NDArray[np.float64]:
+        """``(N, C)`` in the manifest's class order."""
+        return self.table[:, 1 : 1 + self.classes]
+
+    @property
+    def severity(self) -> NDArray[np.float64]:
+        """``(N,)``, 0..1."""
+        return self.table[:, 1 + self.classes]
+
+    @property
+    def contribution(self) -> NDArray[np.float64]:
+        """``(N, K)`` in the manifest's band order."""
+        return self.table[:, 2 + self.classes :]
+
+    @property
+    def band(self) -> NDArray[np.intp]:
+        """``(N,)``, column of the strongest contribution to the anomaly."""
+        if not self.contribution.size:
+            return np.full(len(self.table), -1, dtype=np.intp)
+        return np.where(np.isnan(self.anomaly), -1, self.contribution.argmax(axis=1))
 
 
 def score(
@@ -82,15 +103,10 @@ def score(
         nameplate: float32 ``(N, 9)``.
         models: the bundle that runs.
     """
-    count = len(readings)
-    scores = Scores(
-        anomaly=np.full(count, np.nan),
-        probability=np.full((count, len(models.manifest.classes)), np.nan),
-        severity=np.full(count, np.nan),
-        band=np.full(count, -1, dtype=np.intp),
-        contribution=np.full((count, len(models.manifest.bands)), np.nan),
-        failures={},
-    )
+    classes = len(models.manifest.classes)
+    table = np.empty((len(readings), 2 + classes + len(models.manifest.bands)))
+    table.fill(np.nan)
+    scores = Scores(table, classes, {})
     for chunk in _chunks(readings, models.manifest.window):
         _score_chunk(chunk, readings, operating, nameplate, models, scores)
     return scores
@@ -120,12 +136,14 @@ def _score_chunk(
     models: Models,
     scores: Scores,
 ) -> None:
+    everything = len(chunk) == len(readings)
     rows = pack([readings[index] for index in chunk], models.manifest.window)
-    source = np.array(chunk, dtype=np.intp)[rows.owner]
+    fs_hz = np.array([readings[index].fs_hz for index in chunk], dtype=np.float32)
+    source = slice(None) if everything and rows.alone else np.array(chunk, dtype=np.intp)[rows.owner]
     feeds = {
         "accel_m_s2": rows.accel_m_s2,
         "samples": rows.samples,
-        "fs_hz": np.array([readings[index].fs_hz for index in chunk], dtype=np.float32)[rows.owner],
+        "fs_hz": fs_hz if rows.alone else fs_hz[rows.owner],
         "operating": operating[source],
         "nameplate": nameplate[source],
     }
@@ -144,27 +162,25 @@ def _score_chunk(
         for half in (chunk[:middle], chunk[middle:]):
             _score_chunk(half, readings, operating, nameplate, models, scores)
         return
-    columns = (found["anomaly"][:, None], named["severity"][:, None], named["probability"], found["contribution"])
-    classes = len(models.manifest.classes)
-    by_row = np.concatenate(columns, axis=1, dtype=np.float64)
-    fractions = by_row[:, 1 : 2 + classes]
-    fractions[np.abs(fractions - 0.5) > 0.5 + _SLACK] = np.nan
-    np.clip(fractions, 0.0, 1.0, out=fractions)
-    table = _reduced(by_row, slice(2, 2 + classes), rows.axis_starts, rows.reading_starts)
-    sound = np.isfinite(table).all(axis=1)
-    for index in np.flatnonzero(~sound):
-        scores.failures[chunk[index]] = InferenceError(
-            "anomaly and classifier: an output is not finite, or a fraction is outside 0..1; "
-            "the reading's result is withheld"
-        )
-    keep = np.array(chunk, dtype=np.intp)[sound]
-    scores.anomaly[keep] = table[sound, 0]
-    scores.severity[keep] = table[sound, 1]
-    scores.probability[keep] = table[sound, 2 : 2 + classes]
-    if models.manifest.bands:
-        contribution = table[sound, 2 + classes :]
-        scores.contribution[keep] = contribution
-        scores.band[keep] = contribution.argmax(axis=1)
+    classes = scores.classes
+    columns = (found["anomaly"][:, None], named["probability"], named["severity"][:, None], found["contribution"])
+    table = np.concatenate(columns, axis=1, dtype=np.float64)
+    fractions = table[:, 1 : 2 + classes]
+    if not (fractions.min() >= 0.0 and fractions.max() <= 1.0):
+        fractions[np.abs(fractions - 0.5) > 0.5 + _SLACK] = np.nan
+        np.clip(fractions, 0.0, 1.0, out=fractions)
+    if not rows.alone:
+        table = _reduced(table, slice(1, 1 + classes), rows.axis_starts, rows.reading_starts)
+    finite = np.isfinite(table)
+    if not finite.all():
+        sound = finite.all(axis=1)
+        table[~sound] = np.nan
+        for index in np.flatnonzero(~sound):
+            scores.failures[chunk[index]] = InferenceError(
+                "anomaly and classifier: an output is not finite, or a fraction is outside 0..1; "
+                "the reading's result is withheld"
+            )
+    scores.table[slice(None) if everything else chunk] = table
 
 
 def _reduced(

@@ -51,11 +51,13 @@ class Sensed(NamedTuple):
     Attributes:
         ln_rms: float64 ``(N, len(AXES))``, NaN for an axis that is absent or flat.
         flat: by reading, the signals that were left out.
+        missing: by reading, the signals that are flat, were masked or never came; ``accel_m_s2`` without any axis.
         still: by reading, what to remember of the motor's temperatures.
     """
 
     ln_rms: NDArray[np.float64]
     flat: list[tuple[str, ...]]
+    missing: list[tuple[str, ...]]
     still: list[bytes]
 
 
@@ -69,6 +71,7 @@ def sift(
     """Takes flat signals out of ``admitted.readings`` and ``scalars``, in place; says which."""
     ln_rms_of = np.full((len(admitted.readings), len(AXES)), math.nan)
     flats: list[tuple[str, ...]] = []
+    absent: list[tuple[str, ...]] = []
     remembered: list[bytes] = []
     lowest = -math.inf if sketch is None else math.log(sketch.silent_m_s2)
     stills: dict[str, bytes] = {}
@@ -97,7 +100,9 @@ def sift(
                 if name in flat:
                     scalars[at, column] = math.nan
         flats.append(tuple(flat))
-    return Sensed(ln_rms_of, flats, remembered)
+        gone = [name for name, value in zip(OPERATING, values, strict=True) if math.isnan(value) or name in flat]
+        absent.append((*gone, *(() if admitted.readings[at].accel_m_s2 else ("accel_m_s2",))))
+    return Sensed(ln_rms_of, flats, absent, remembered)
 
 
 def _warmed(before: bytes, ts_s: float, scalars: list[float], plate: list[float], flat: list[str]) -> bytes:

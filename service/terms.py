@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from service import alarm
+from service.contract.faults import ANOMALY
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,7 @@ class Terms(NamedTuple):
         alarms: by condition, as they stand there.
         rules: the same as arrays over ``CONDITIONS``.
         classes: what the classifier tells apart, in its order.
-        columns: intp ``(C,)``, of the classes among the conditions.
+        columns: intp ``(1 + C,)``, of the anomaly and the classes among the conditions.
         schema_id: of the filter.
         x0: its initial state, float64 ``(S,)``, as bytes.
         P0: its initial covariance, float64 ``(S, S)``, as bytes.
@@ -51,7 +52,7 @@ def terms_of(manifest: Manifest) -> Terms:
             alarms=manifest.alarms,
             rules=alarm.rules_of(manifest.alarms),
             classes=tuple(manifest.classes),
-            columns=np.array([alarm.COLUMN[fault] for fault in manifest.classes], dtype=np.intp),
+            columns=np.array([alarm.COLUMN[name] for name in (ANOMALY, *manifest.classes)]),
             schema_id=manifest.health.schema_id,
             x0=np.array(manifest.health.initial_state, dtype=np.float64).tobytes(),
             P0=np.array(manifest.health.initial_cov, dtype=np.float64).tobytes(),

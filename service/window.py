@@ -75,6 +75,11 @@ class Rows:
     axis_starts: NDArray[np.intp]
     reading_starts: NDArray[np.intp]
 
+    @property
+    def alone(self) -> bool:
+        """Whether every reading is one row."""
+        return len(self.owner) == len(self.reading_starts)
+
 
 @lru_cache(maxsize=256)
 def cuts(length: int, samples: int) -> tuple[int, ...]:
