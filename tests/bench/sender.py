@@ -1,8 +1,8 @@
 """The steady load: one thread and one plain socket, which sends at due times and hears the answers.
 
-A plant's sensors do not run on the gateway; here they share its processor, so what they cost is taken from the edge. Two
-paho clients with a thread each took three times as much. Here every packet is built before the clock starts and the
-answers are kept raw, so the loop only writes, waits and splits what comes at packet borders.
+A plant's sensors do not run on the gateway; here they share its processor, so what they cost is taken from the edge.
+Two paho clients with a thread each took three times as much. Here every packet is built before the clock starts and
+the answers are kept raw, so the loop only writes, waits and splits what comes at packet borders.
 
 Packet layout: MQTT 3.1.1 (OASIS, 2014) sec. 2.2 (fixed header), 3.1 (CONNECT), 3.3 (PUBLISH), 3.8 (SUBSCRIBE).
 """
