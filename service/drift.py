@@ -20,6 +20,8 @@ moves is known then. 210 bytes a motor; nothing grows.
 
 from __future__ import annotations
 
+import math
+import struct
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
@@ -54,6 +56,11 @@ _RECORD = np.dtype([
     ("reach", "<f4"),  # how far from its mean the load was while learning
 ])  # fmt: skip
 BYTES = _RECORD.itemsize
+_BLOCK = struct.Struct("<q")
+_PRESENT = struct.Struct(f"<{_COUNT + 1}H{_COUNT + 1}f")  # n, n_load, sum, sum_load
+_FIT = struct.Struct(f"<{_COUNT * 6}f")
+assert _RECORD.fields is not None
+_BLOCK_AT, _PRESENT_AT, _FIT_AT = (_RECORD.fields[name][1] for name in ("block", "n", "fit"))
 _MOST = 60_000
 _CAP = 2.0
 _SPREAD_FLOOR = 0.02
@@ -133,28 +140,21 @@ class Rules:
             ts_s: time of each reading, ``(m,)``.
             faulty: motors of which a named fault is known, ``(m,)``; they are left as they are.
         """
-        table = self._table(records)
         condition = conditions(operating, nameplate)
-        y = compared = adjusted(levels(ln_rms_of_axes, operating, nameplate), condition, self._slopes)
-        if faulty.any():
-            y = np.where(faulty[:, None], np.nan, compared)
-        block = np.floor_divide(ts_s, self._spec.block_s).astype(np.int64)
-        (ended,) = np.nonzero(table["block"] != block)
-        if len(ended):
-            self._end(table, ended, condition)
-            table["block"] = block
-        n, total = table["n"], table["sum"]
-        known = np.isfinite(y)
-        known &= n < _MOST
-        n += known
-        np.add(total, y, out=total, where=known)
-        loaded = known.any(axis=1)
-        n, total = table["n_load"], table["sum_load"]
-        n += loaded
-        np.add(total, condition[:, 0], out=total, where=loaded)
-        names = self._names(table)
-        raw = table.tobytes()
-        return Advanced([raw[at : at + BYTES] for at in range(0, len(raw), BYTES)], names, compared, condition)
+        y = adjusted(levels(ln_rms_of_axes, operating, nameplate), condition, self._slopes)
+        rows = [r if len(r) == BYTES and r.startswith(self._head) else self._blank for r in records]
+        blocks = [int(at_s // self._spec.block_s) for at_s in ts_s.tolist()]
+        ended = [at for at, block in enumerate(blocks) if _BLOCK.unpack_from(rows[at], _BLOCK_AT)[0] != block]
+        if ended:
+            table = self._ended(self._table([rows[at] for at in ended]), condition[ended])
+            table["block"] = [blocks[at] for at in ended]
+            for at, row in zip(ended, table, strict=True):
+                rows[at] = row.tobytes()
+        said = zip(y.tolist(), condition[:, 0].tolist(), faulty.tolist(), strict=True)
+        for at, (levels_of, load, left_out) in enumerate(said):
+            if not left_out:
+                rows[at] = _heard(rows[at], levels_of, load)
+        return Advanced(rows, self._names(rows), y, condition)
 
     def channels(self, record: bytes) -> dict[str, Channel]:
         """What a record says of each channel that has been heard."""
@@ -190,25 +190,28 @@ class Rules:
         rows = [r if len(r) == BYTES and r.startswith(head) else blank for r in records]
         return np.frombuffer(bytearray().join(rows), dtype=_RECORD)
 
-    def _end(self, table: NDArray[np.void], ended: NDArray[np.intp], condition: NDArray[np.float64]) -> None:
-        """Takes the blocks of the rows ``ended`` into their baselines, or judges by them; new ones begin, in place."""
-        over = ended[(table["n"][ended] > 0).any(axis=1)]
+    def _ended(self, table: NDArray[np.void], condition: NDArray[np.float64]) -> NDArray[np.void]:
+        """Takes the blocks into their baselines, or judges by them; new ones begin."""
+        (over,) = np.nonzero((table["n"] > 0).any(axis=1))
         if len(over):
             table[over] = self._closed(
                 table[over], bins(condition[over], self._spec.load_edges, self._spec.speed_edges)
             )
         for name in ("n", "sum", "n_load", "sum_load"):
-            table[name][ended] = 0
+            table[name] = 0
+        return table
 
-    def _names(self, table: NDArray[np.void]) -> dict[int, tuple[str, ...]]:
+    def _names(self, records: Sequence[bytes]) -> dict[int, tuple[str, ...]]:
         """By row the channels that have drifted. Nearly always none, which one comparison tells."""
-        if not (table["fit"][..., 3:5] >= _NEARLY * self.threshold).any():
-            return {}
-        drifted = self._drifted(table)
-        return {
-            row: tuple(name for name, off in zip(CHANNELS, drifted[row].tolist(), strict=True) if off)
-            for row in np.flatnonzero(drifted.any(axis=1)).tolist()
-        }
+        nearly = _NEARLY * self.threshold
+        names: dict[int, tuple[str, ...]] = {}
+        for at, record in enumerate(records):
+            fit = _FIT.unpack_from(record, _FIT_AT)
+            if max(fit[3::6]) >= nearly or max(fit[4::6]) >= nearly:
+                drifted = self._drifted(self._table([record]))[0].tolist()
+                if any(drifted):
+                    names[at] = tuple(name for name, off in zip(CHANNELS, drifted, strict=True) if off)
+        return names
 
     def _closed(self, rows: NDArray[np.void], where: NDArray[np.intp]) -> NDArray[np.void]:
         """The rows with their block taken into the baseline, or judged by it."""
@@ -265,6 +268,21 @@ class Rules:
     @staticmethod
     def _bit(table: NDArray[np.void], name: str) -> NDArray[np.bool_]:
         return np.asarray((table[name][:, None] & _BITS) > 0)
+
+
+def _heard(record: bytes, y: list[float], load: float) -> bytes:
+    """The record with one reading in its present block. Plain arithmetic, as it is a few numbers."""
+    present = list(_PRESENT.unpack_from(record, _PRESENT_AT))
+    said = False
+    for channel, value in enumerate(y):
+        if present[channel] < _MOST and math.isfinite(value):
+            present[channel] += 1
+            present[_COUNT + 1 + channel] += value
+            said = True
+    if said:
+        present[_COUNT] += 1
+        present[-1] += load
+    return record[:_PRESENT_AT] + _PRESENT.pack(*present) + record[_PRESENT_AT + _PRESENT.size :]
 
 
 def rules_of(models: Models) -> Rules | None:

@@ -27,6 +27,6 @@ def drivers(contribution: NDArray[np.float64], bands: Sequence[str]) -> list[dic
     found = []
     for row, total in zip(positive.tolist(), totals.tolist(), strict=True):
         largest = sorted(range(len(row)), key=row.__getitem__, reverse=True)[:MOST]
-        shares = ((column, round(row[column] / total * 1e3) / 1e3) for column in largest)
-        found.append({bands[column]: share for column, share in shares if share > 0.0})
+        shares = [round(row[column] / total * 1e3) / 1e3 for column in largest]
+        found.append({bands[column]: share for column, share in zip(largest, shares, strict=True) if share > 0.0})
     return found

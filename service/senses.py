@@ -69,7 +69,7 @@ def sift(
     sketch: SketchSpec | None,
 ) -> Sensed:
     """Takes flat signals out of ``admitted.readings`` and ``scalars``, in place; says which."""
-    ln_rms_of = np.full((len(admitted.readings), len(AXES)), math.nan)
+    ln_rms_of: list[list[float]] = []
     flats: list[tuple[str, ...]] = []
     absent: list[tuple[str, ...]] = []
     remembered: list[bytes] = []
@@ -78,13 +78,15 @@ def sift(
     rows = zip(list(admitted.readings), scalars.tolist(), nameplates.tolist(), strict=True)
     for at, (reading, values, plate) in enumerate(rows):
         flat: list[str] = []
+        of_axes = [math.nan] * len(AXES)
+        ln_rms_of.append(of_axes)
         for axis, samples in reading.accel_m_s2.items():
             level = ln_rms(samples)
             stands = values[_SPEED] < _TURNS_FROM * plate[_RATED_SPEED]
             if level == -math.inf or (level < lowest and not stands):
                 flat.append(f"accel_m_s2.{axis}")
             else:
-                ln_rms_of[at, AXES.index(axis)] = level
+                of_axes[AXES.index(axis)] = level
         if flat:
             heard = {axis: x for axis, x in reading.accel_m_s2.items() if f"accel_m_s2.{axis}" not in flat}
             admitted.readings[at] = reading.model_copy(update={"accel_m_s2": heard})
@@ -100,9 +102,15 @@ def sift(
                 if name in flat:
                     scalars[at, column] = math.nan
         flats.append(tuple(flat))
-        gone = [name for name, value in zip(OPERATING, values, strict=True) if math.isnan(value) or name in flat]
-        absent.append((*gone, *(() if admitted.readings[at].accel_m_s2 else ("accel_m_s2",))))
-    return Sensed(ln_rms_of, flats, absent, remembered)
+        absent.append(_absent(values, flat, vibrates=bool(admitted.readings[at].accel_m_s2)))
+    return Sensed(np.array(ln_rms_of), flats, absent, remembered)
+
+
+def _absent(scalars: list[float], flat: list[str], *, vibrates: bool) -> tuple[str, ...]:
+    if vibrates and not flat and not math.isnan(sum(scalars)):
+        return ()
+    names = (name for name, value in zip(OPERATING, scalars, strict=True) if math.isnan(value) or name in flat)
+    return (*names, *(() if vibrates else ("accel_m_s2",)))
 
 
 def _warmed(before: bytes, ts_s: float, scalars: list[float], plate: list[float], flat: list[str]) -> bytes:

@@ -118,13 +118,12 @@ def pack(readings: Sequence[Reading], spec: WindowSpec) -> Rows:
         block = np.zeros((len(pieces), spec.samples), dtype=np.float32)
         for row, piece in enumerate(pieces):
             block[row, : len(piece)] = piece
-    return Rows(
-        accel_m_s2=block,
-        samples=np.array(valid, dtype=np.float32),
-        owner=np.array(owner, dtype=np.intp),
-        axis_starts=np.array(axis_starts, dtype=np.intp),
-        reading_starts=np.array(reading_starts, dtype=np.intp),
-    )
+    samples = np.array(valid, dtype=np.float32)
+    if len(pieces) == len(readings):
+        each = np.arange(len(pieces))
+        return Rows(block, samples, each, each, each)
+    starts = np.array(axis_starts, dtype=np.intp), np.array(reading_starts, dtype=np.intp)
+    return Rows(block, samples, np.array(owner, dtype=np.intp), *starts)
 
 
 def check_sampling(reading: Reading, spec: WindowSpec) -> Refused | None:
