@@ -25,7 +25,7 @@ from service.contract.faults import ANOMALY, CONDITIONS, Fault
 from service.contract.messages import Alert
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -101,7 +101,7 @@ def judge(
     is_open: NDArray[np.bool_],
     values: NDArray[np.float64],
     rules: Rules,
-    settling: NDArray[np.bool_] | None = None,
+    settling: Callable[[], NDArray[np.bool_]] | None = None,
 ) -> Verdict:
     """One reading of each of ``n`` motors.
 
@@ -111,7 +111,8 @@ def judge(
         is_open: ``(n, C)`` alerts that are open now.
         values: ``(n, C)`` anomaly and probabilities, NaN without evidence.
         rules: thresholds and counts.
-        settling: ``(n,)`` motors that have only just begun, see ``service.level``; None for none.
+        settling: gives ``(n,)`` motors that have only just begun, see ``service.level``, and is asked only where
+            something opens; None for none.
     """
     hit = values >= rules.open_at
     grown = np.minimum(quiet, _QUIET_MAX - np.uint32(1)) + np.uint32(1)
@@ -121,8 +122,8 @@ def judge(
     hits = np.where(np.isnan(values), hits, (hits << np.uint64(1) | hit) & rules.span)
     opened = ~is_open & hit & (np.bitwise_count(hits) >= rules.open_hits)
     cleared = is_open & ((quiet >= rules.clear_after) | ~rules.known)
-    if settling is not None:
-        opened &= ~(settling[:, None] & _OF_SHAFT)
+    if settling is not None and opened.any():
+        opened &= ~(settling()[:, None] & _OF_SHAFT)
     anomaly = COLUMN[ANOMALY]
     named = (is_open & ~cleared) | opened
     named[:, anomaly] = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -136,7 +137,7 @@ class Rounds:
                 is_open[row, [alarm.COLUMN[alert.condition] for alert in motor.alerts]] = True
         times = [self._admitted.readings[at].ts_s for at in taken]
         followed = self._followed(taken, rows, states, times, filtered, (is_open & _IS_FAULT).any(axis=1))
-        settling = level.settling(followed[1], times)
+        settling = partial(level.settling, followed[1], times)
         verdict = alarm.judge(hits, quiet, is_open, self._values[rows], self._terms.rules, settling)
         self._conclude(taken, states, filtered, verdict, *followed)
 
@@ -391,5 +392,5 @@ class Rounds:
         """Anomaly, probabilities and severity of one reading; without vibration nothing is said of them."""
         if not self._admitted.readings[at].accel_m_s2:
             return None, {}, None
-        anomaly, *probability, severity = self._told[at]
-        return anomaly, dict(zip(self._terms.classes, probability, strict=True)), severity
+        told = self._told[at]
+        return told[0], dict(zip(self._terms.classes, told[1:-1], strict=True)), told[-1]

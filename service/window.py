@@ -156,16 +156,12 @@ def operating(readings: Sequence[Reading]) -> tuple[NDArray[np.float32], dict[st
         The array, and per signal how many values were implausible and are masked as missing.
     """
     nan = math.nan
-    values = np.array(
-        [
-            [
-                nan if value is None else value
-                for value in (r.speed_rpm, r.current_a, r.load, r.winding_c, r.housing_c, r.ambient_c)
-            ]
-            for r in readings
-        ],
-        dtype=np.float64,
-    ).reshape(len(readings), len(OPERATING))
+    told = [
+        nan if value is None else value
+        for r in readings
+        for value in (r.speed_rpm, r.current_a, r.load, r.winding_c, r.housing_c, r.ambient_c)
+    ]
+    values = np.array(told, dtype=np.float64).reshape(len(readings), len(OPERATING))
     implausible = (values < _LOW) | (values > _HIGH)
     if not implausible.any():
         return values.astype(np.float32), {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -210,7 +211,7 @@ def test_a_fault_of_the_shaft_opens_right_after_the_motor_has_settled_and_others
     values[:, [COLUMN["imbalance"], COLUMN["outer_race"]]] = 1.0
     opened = []
     for settling in ((True, False), (True, False), (True, False), (False, False)):
-        verdict = judge(hits, quiet, none_open, values, rules, np.array(settling))
+        verdict = judge(hits, quiet, none_open, values, rules, partial(np.array, settling))
         hits, quiet = verdict.hits, verdict.quiet
         opened.append(verdict.opened[:, [COLUMN["imbalance"], COLUMN["outer_race"]]].tolist())
     assert opened[0] == [[False, False], [False, False]]
