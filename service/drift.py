@@ -20,7 +20,6 @@ moves is known then. 210 bytes a motor; nothing grows.
 
 from __future__ import annotations
 
-import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from service.contract.sketch import CHANNELS, KIND_OF, KINDS, adjusted, bins, conditions, levels
+from service.contract.sketch import ABSURD, CHANNELS, KIND_OF, KINDS, adjusted, bins, conditions, levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -58,7 +57,7 @@ _RECORD = np.dtype([
 BYTES = _RECORD.itemsize
 _BLOCK = struct.Struct("<q")
 _PRESENT = struct.Struct(f"<{_COUNT + 1}H{_COUNT + 1}f")  # n, n_load, sum, sum_load
-_FIT = struct.Struct(f"<{_COUNT * 6}f")
+_LN_R = struct.Struct("<" + "12x2f4x" * _COUNT)  # ln R up and down of each fit
 assert _RECORD.fields is not None
 _BLOCK_AT, _PRESENT_AT, _FIT_AT = (_RECORD.fields[name][1] for name in ("block", "n", "fit"))
 _MOST = 60_000
@@ -206,8 +205,7 @@ class Rules:
         nearly = _NEARLY * self.threshold
         names: dict[int, tuple[str, ...]] = {}
         for at, record in enumerate(records):
-            fit = _FIT.unpack_from(record, _FIT_AT)
-            if max(fit[3::6]) >= nearly or max(fit[4::6]) >= nearly:
+            if max(_LN_R.unpack_from(record, _FIT_AT)) >= nearly:
                 drifted = self._drifted(self._table([record]))[0].tolist()
                 if any(drifted):
                     names[at] = tuple(name for name, off in zip(CHANNELS, drifted, strict=True) if off)
@@ -275,11 +273,11 @@ def _heard(record: bytes, y: list[float], load: float) -> bytes:
     present = list(_PRESENT.unpack_from(record, _PRESENT_AT))
     said = False
     for channel, value in enumerate(y):
-        if present[channel] < _MOST and math.isfinite(value):
+        if present[channel] < _MOST and abs(value) < ABSURD:
             present[channel] += 1
             present[_COUNT + 1 + channel] += value
             said = True
-    if said:
+    if said and present[_COUNT] < _MOST and abs(load) < ABSURD:
         present[_COUNT] += 1
         present[-1] += load
     return record[:_PRESENT_AT] + _PRESENT.pack(*present) + record[_PRESENT_AT + _PRESENT.size :]
