@@ -34,6 +34,7 @@ FLEETS = (10, 100, 1000, 10_000)
 BATCH = 32
 PAIRS = 3
 FLOOR_S = 2.0
+GATHER_MS = 10
 
 
 def _say(text: str) -> None:
@@ -107,9 +108,14 @@ def _draw(costs_us: list[float], file: Path) -> None:
 
 def _latency(folder: Path, seconds: int) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for motors, suffix in ((MOTORS, ""), (1000, ".1000_motors")):
-        _say(f"bench: latency at {motors} motors x 1 Hz for {seconds} s ...")
-        answered = latency.steady(folder, seconds, motors=motors)
+    gathering = {"MOTORTWIN_INBOX_GATHER_S": str(GATHER_MS / 1e3)}
+    for motors, suffix, settings in (
+        (MOTORS, "", {}),
+        (MOTORS, f".gather_{GATHER_MS}_ms", gathering),
+        (1000, ".1000_motors", {}),
+    ):
+        _say(f"bench: latency at {motors} motors x 1 Hz for {seconds} s {suffix} ...")
+        answered = latency.steady(folder, seconds, motors=motors, **settings)
         figures[f"edge.p50_ms{suffix}"] = answered.p50_ms
         figures[f"edge.p99_ms{suffix}"] = answered.p99_ms
         figures[f"edge.cpu_share{suffix}"] = answered.cpu_share

@@ -31,13 +31,13 @@ class Answered(NamedTuple):
     """By how much readings left after they were due."""
 
 
-def steady(folder: Path, seconds: int, *, motors: int) -> Answered:
-    """``motors`` motors of one reading a second each, evenly spread, for ``seconds``."""
+def steady(folder: Path, seconds: int, *, motors: int, **settings: str) -> Answered:
+    """``motors`` motors of one reading a second each, evenly spread, for ``seconds``; the edge's ``settings``."""
     broker = Mosquitto(folder)
     announcer = Publisher(HOST, broker.port)
     announcer.publish_all(births(motors), retain=True)
     announcer.close()
-    service = Edge(broker, folder)
+    service = Edge(broker, folder, **settings)
     sender = Sender(HOST, broker.port, topics.every_motor("health"))
     try:
         readings = Readings("cbor", boot="live")

@@ -89,8 +89,8 @@ class Mosquitto(Process):
 class Edge(Process):
     """The service as a plant runs it: its own process, durability on."""
 
-    def __init__(self, broker: Mosquitto, folder: Path) -> None:
-        """Start and wait until ready; ``start_s`` is how long that took."""
+    def __init__(self, broker: Mosquitto, folder: Path, **settings: str) -> None:
+        """Start and wait until ready; ``start_s`` is how long that took. ``settings`` as in the environment."""
         self.http_port = free_port()
         data = Path(tempfile.mkdtemp(prefix="edge-", dir=folder))
         started = time.perf_counter()
@@ -101,6 +101,7 @@ class Edge(Process):
                 "MOTORTWIN_HTTP_PORT": str(self.http_port),
                 "MOTORTWIN_DATA_DIR": str(data),
                 "MOTORTWIN_NODE": f"bench-{self.http_port}",
+                **settings,
             },
             log=folder / "edge.log",
         )
