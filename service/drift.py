@@ -20,6 +20,7 @@ moves is known then. 210 bytes a motor; nothing grows.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from service.contract.sketch import ABSURD, CHANNELS, KIND_OF, KINDS, adjusted, bins, conditions, levels
+from service.contract.sketch import CHANNELS, KIND_OF, KINDS, adjusted, bins, conditions, levels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -273,11 +274,11 @@ def _heard(record: bytes, y: list[float], load: float) -> bytes:
     present = list(_PRESENT.unpack_from(record, _PRESENT_AT))
     said = False
     for channel, value in enumerate(y):
-        if present[channel] < _MOST and abs(value) < ABSURD:
+        if present[channel] < _MOST and math.isfinite(value):
             present[channel] += 1
             present[_COUNT + 1 + channel] += value
             said = True
-    if said and present[_COUNT] < _MOST and abs(load) < ABSURD:
+    if said and present[_COUNT] < _MOST:
         present[_COUNT] += 1
         present[-1] += load
     return record[:_PRESENT_AT] + _PRESENT.pack(*present) + record[_PRESENT_AT + _PRESENT.size :]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from service.contract.sketch import ABSURD, AXIS_COUNT
+from service.contract.sketch import AXIS_COUNT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +70,7 @@ def advance(record: bytes, y: Sequence[float], turning: float, ts_s: float, *, f
     risen, taught = None, False
     for axis, value in enumerate(y):
         count = counts[axis]
-        if not abs(value) < ABSURD:
+        if math.isnan(value):
             continue
         if count < READINGS or (early and count < _MOST):
             if not faulty:

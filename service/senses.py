@@ -17,7 +17,7 @@ import numpy as np
 
 from service.contract.messages import AXES
 from service.contract.signals import NAMEPLATE, OPERATING
-from service.contract.sketch import ABSURD, ln_rms
+from service.contract.sketch import ln_rms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -119,7 +119,7 @@ def _warmed(before: bytes, ts_s: float, scalars: list[float], plate: list[float]
     load = scalars[_LOAD]
     if math.isnan(load):
         load = scalars[_CURRENT] / plate[_RATED_CURRENT]
-    square = min(load * load, ABSURD)
+    square = load * load
     passed = max(ts_s - last_s, 0.0) / plate[_TAU]
     for k, (name, column, rise) in enumerate(_WARM):
         value, since, moved = memory[3 * k : 3 * k + 3]

@@ -134,19 +134,19 @@ class Reading(Message):
 class Nameplate(Message):
     """What the plate says, plus the thermal behaviour at rated load that the models compare with."""
 
-    rated_power_w: Annotated[float, Field(gt=0, le=1e8, allow_inf_nan=False)]
-    rated_speed_rpm: Annotated[float, Field(gt=0, le=60_000, allow_inf_nan=False)]
-    rated_current_a: Annotated[float, Field(gt=0, le=20_000, allow_inf_nan=False)] | None = None
-    supply_hz: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] = 50.0
+    rated_power_w: Annotated[float, Field(ge=1e-3, le=1e8, allow_inf_nan=False)]
+    rated_speed_rpm: Annotated[float, Field(ge=1, le=60_000, allow_inf_nan=False)]
+    rated_current_a: Annotated[float, Field(ge=1e-3, le=20_000, allow_inf_nan=False)] | None = None
+    supply_hz: Annotated[float, Field(ge=1, le=1000, allow_inf_nan=False)] = 50.0
     poles: Annotated[int, Field(ge=2, le=48, multiple_of=2)] = 4
     winding_rise_k: Annotated[
-        float, Field(gt=0, le=250, allow_inf_nan=False, description="winding over ambient at rated load, steady")
+        float, Field(ge=0.1, le=250, allow_inf_nan=False, description="winding over ambient at rated load, steady")
     ] = 80.0
     housing_rise_k: Annotated[
-        float, Field(gt=0, le=200, allow_inf_nan=False, description="housing over ambient at rated load, steady")
+        float, Field(ge=0.1, le=200, allow_inf_nan=False, description="housing over ambient at rated load, steady")
     ] = 40.0
     thermal_tau_s: Annotated[
-        float, Field(gt=0, le=1e6, allow_inf_nan=False, description="slowest thermal time constant")
+        float, Field(ge=1, le=1e6, allow_inf_nan=False, description="slowest thermal time constant")
     ] = 2400.0
 
 

@@ -32,8 +32,6 @@ CHANNELS: Final = (*(f"accel_m_s2.{axis}" for axis in AXES), "current_a", "windi
 KIND_OF: Final = tuple(KINDS.index(channel.partition(".")[0]) for channel in CHANNELS)
 AXIS_COUNT: Final = len(AXES)
 USUAL_LOAD: Final = 0.6
-ABSURD: Final = 1e30
-"""A level or a load beyond this comes of a nameplate that no machine has; a float32 has to hold the sum of many."""
 _RUNS_FROM = 0.3  # of the rated speed
 _WORKS_FROM = 0.1  # of the rated current
 _SPEED, _CURRENT, _LOAD, _WINDING, _HOUSING, _AMBIENT = range(len(OPERATING))

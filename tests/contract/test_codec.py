@@ -246,6 +246,9 @@ def test_an_arrays_dtype_must_be_numeric() -> None:
         ({"nameplate": {"rated_power_w": 7500}}, "nameplate.rated_speed_rpm"),
         ({"nameplate": {"rated_power_w": 7500, "rated_speed_rpm": 1470, "volts": 400}}, "nameplate.volts"),
         ({"nameplate": {"rated_power_w": 7500, "rated_speed_rpm": 1470, "poles": 3}}, "nameplate.poles"),
+        # zero for a float32, which the edge divides by
+        ({"nameplate": BIRTH["nameplate"] | {"rated_current_a": 1e-46}}, "nameplate.rated_current_a"),
+        ({"nameplate": BIRTH["nameplate"] | {"thermal_tau_s": 1e-46}}, "nameplate.thermal_tau_s"),
         ({"bearing": {"elements": 9, "element_mm": 20.0, "pitch_mm": 30.0}}, "bearing"),
         ({"clock": "lunar"}, "clock"),
         ({"interval_s": 0}, "interval_s"),
