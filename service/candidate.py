@@ -92,7 +92,7 @@ class Candidate:
                     pass_fds=(theirs.fileno(),),
                 )
                 # from its first moment: it is busy long before it could step back by itself
-                os.setpriority(os.PRIO_PROCESS, self._process.pid, _NICE)
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, os.getpriority(os.PRIO_PROCESS, 0) + _NICE)
             except OSError as error:
                 self._channel.close()
                 raise Lost(
