@@ -111,7 +111,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
             "motor[0].fault[0].severity: must lie within 0..1 (got 1.5)",
         ),
         (_motor(drive=0.1), "motor[0].drive: must lie within 0.3..1.1 (got 0.1)"),
-        (_motor(nameplate={"rated_power_w": -4, "rated_speed_rpm": 1450}), "must lie within 0 (exclusive)..100000000"),
+        (_motor(nameplate={"rated_power_w": -4, "rated_speed_rpm": 1450}), "must lie within 0.001..100000000"),
         (GOOD | {"duration_h": 0}, "duration_h: must lie within 0 (exclusive)..200000 (got 0)"),
         (_motor(driven={"speed_swing": 3}), "motor[0].driven.speed_swing: must lie within 0..0.1 (got 3)"),
         (_motor(falt=[]), "motor[0].falt: unknown key; did you mean fault?"),
